@@ -1,0 +1,47 @@
+"""Every error that this package raises on purpose.
+
+    SeamlessStreamError
+    ├── AudioError          a recording cannot be read, or is no audio
+    ├── SettingsError       a choice of the user is impossible (language, task, option, YAML file)
+    │   └── LanguageError   an unknown language, or one that the checkpoint cannot do
+    ├── CheckpointError     a checkpoint is missing, damaged, or not what it says
+    └── ModelError          the model failed on this input; other inputs are not affected
+
+Messages are sentences of one form: "`chunk_ms` must be a multiple of 10, but is 25."
+"""
+
+
+class SeamlessStreamError(Exception):
+    """Root of all errors raised on purpose; `exit_status` is what the command line returns for it."""
+
+    exit_status = 1
+
+
+class AudioError(SeamlessStreamError):
+    """A recording cannot be opened or decoded."""
+
+    exit_status = 3
+
+
+class SettingsError(SeamlessStreamError):
+    """A setting, option or file of settings is impossible; lists all problems at once."""
+
+    exit_status = 4
+
+
+class LanguageError(SettingsError):
+    """A language is unknown, or the checkpoint cannot do it."""
+
+    exit_status = 5
+
+
+class CheckpointError(SeamlessStreamError):
+    """A checkpoint is missing, damaged, or of another kind than its configuration says."""
+
+    exit_status = 6
+
+
+class ModelError(SeamlessStreamError):
+    """The model failed on one input."""
+
+    exit_status = 7

@@ -1,0 +1,81 @@
+"""What a session tells its driver.
+
+Plain facts as frozen dataclasses: times are seconds of source audio, speech is float32 samples with their rate.
+Nothing here knows about files, sockets or terminals; `models` and `engine` make events, `sinks` and `server` show them.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class SegmentStarted:
+    """The VAD heard speech begin."""
+
+    segment: int
+    start_s: float
+
+
+@dataclass(frozen=True)
+class Partial:
+    """The text of an open segment so far: `committed` never changes again, `pending` may."""
+
+    segment: int
+    language: str
+    committed: str
+    pending: str
+
+
+@dataclass(frozen=True)
+class Final:
+    """The finished text of a segment in one language."""
+
+    segment: int
+    language: str
+    text: str
+    start_s: float
+    end_s: float
+    token_ids: tuple[int, ...] = ()
+    compute_s: float = 0.0  # time that the model worked for this segment
+
+
+@dataclass(frozen=True, eq=False)
+class Speech:
+    """Synthesized speech that belongs to a segment: samples [N] float32 in [-1, 1] at `rate` Hz."""
+
+    segment: int
+    language: str
+    samples: np.ndarray
+    rate: int
+    unit_ids: tuple[int, ...] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True)
+class SegmentEnded:
+    """Nothing more will come for this segment; `reason` is silence, soft_max, hard_max or end_of_stream."""
+
+    segment: int
+    start_s: float
+    end_s: float
+    reason: str
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """Something was left out on purpose, and why (a guard acted, speech fell behind)."""
+
+    segment: int
+    what: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Failed:
+    """This segment could not be translated; the session goes on."""
+
+    segment: int
+    message: str
+
+
+Event = SegmentStarted | Partial | Final | Speech | SegmentEnded | Skipped | Failed
