@@ -1,0 +1,1 @@
+"""Tools around the package: benchmarks and the training of the bundled checkpoint."""

@@ -1,0 +1,1 @@
+"""The parallel phrasebook: its grammar, corpus, speech sets and training."""
