@@ -31,6 +31,14 @@ class Capabilities:
 
 
 @dataclass(frozen=True, eq=False)
+class Features:
+    """What the speech encoder reads of one segment."""
+
+    values: np.ndarray  # [T, F] float32; raw samples [N, 1] for families that read waveforms
+    num_valid: int  # leading rows of T that are wholly speech; a last, half-filled row is there but not valid
+
+
+@dataclass(frozen=True, eq=False)
 class EncoderOutput(State):
     """What the decoder attends to."""
 
@@ -89,10 +97,10 @@ class SpeechTranslator(Protocol):
     device: torch.device
     dtype: torch.dtype
 
-    def features(self, samples: np.ndarray) -> np.ndarray:
-        """Samples [N] at 16 kHz -> features [T, F] float32 of one whole segment; raises AudioError if too short."""
+    def features(self, samples: np.ndarray) -> Features:
+        """Samples [N] at 16 kHz -> features of one whole segment; raises AudioError if too short."""
 
-    def encode_speech(self, features: list[np.ndarray]) -> EncoderOutput:
+    def encode_speech(self, features: list[Features]) -> EncoderOutput:
         """Features of several segments -> encoder states, padded to the longest."""
 
     def encode_text(self, token_ids: list[list[int]]) -> EncoderOutput:

@@ -1,0 +1,185 @@
+"""Facts of a SeamlessM4T checkpoint, from its `config.json` and `generation_config.json`; never choices of a run.
+
+Field names are those of the file. What only matters in training (dropout, layerdrop, initializer) is accepted and dropped;
+anything unknown or of the wrong type is an error that lists all problems at once.
+"""
+
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, fields
+from typing import Any
+
+from seamless_stream.errors import CheckpointError
+
+SPECIAL_UNITS = 4  # unit ids 0..3 are bos, pad, eos, unk; unit k of the vocoder is k + 4 in the T2U vocabulary
+
+# Keys of a released config.json that say nothing about inference.
+TRAINING_KEYS = frozenset(
+    "dropout attention_dropout activation_dropout encoder_layerdrop decoder_layerdrop speech_encoder_dropout "
+    "speech_encoder_layerdrop adaptor_dropout t2u_variance_pred_dropout var_pred_dropout initializer_range "
+    "use_cache is_encoder_decoder".split()
+)
+LIBRARY_KEYS = frozenset(
+    "architectures model_type transformers_version torch_dtype dtype _name_or_path return_dict output_hidden_states "
+    "output_attentions chunk_size_feed_forward id2label label2id problem_type _attn_implementation "
+    "num_hidden_layers num_attention_heads pruned_heads torchscript tf_legacy_loss use_bfloat16 "
+    "max_new_tokens sampling_rate".split()
+)
+
+
+@dataclass(frozen=True)
+class SeamlessM4TConfig:
+    """Architecture of SeamlessM4T v2; the defaults are facebook/seamless-m4t-v2-large."""
+
+    vocab_size: int = 256102
+    t2u_vocab_size: int = 10082
+    char_vocab_size: int = 10943
+    hidden_size: int = 1024
+    layer_norm_eps: float = 1e-5
+    max_position_embeddings: int = 4096
+    activation_function: str = "relu"
+    scale_embedding: bool = True
+    encoder_layers: int = 24
+    encoder_ffn_dim: int = 8192
+    encoder_attention_heads: int = 16
+    decoder_layers: int = 24
+    decoder_ffn_dim: int = 8192
+    decoder_attention_heads: int = 16
+    decoder_start_token_id: int = 3
+    pad_token_id: int = 0
+    bos_token_id: int = 2
+    eos_token_id: int = 3
+    speech_encoder_layers: int = 24
+    speech_encoder_attention_heads: int = 16
+    speech_encoder_intermediate_size: int = 4096
+    speech_encoder_hidden_act: str = "swish"
+    add_adapter: bool = True
+    feature_projection_input_dim: int = 160
+    adaptor_kernel_size: int = 8
+    adaptor_stride: int = 8
+    num_adapter_layers: int = 1
+    position_embeddings_type: str = "relative_key"
+    conv_depthwise_kernel_size: int = 31
+    left_max_position_embeddings: int = 64
+    right_max_position_embeddings: int = 8
+    speech_encoder_chunk_size: int = 20000
+    speech_encoder_left_chunk_num: int = 128
+    t2u_bos_token_id: int = 0
+    t2u_pad_token_id: int = 1
+    t2u_eos_token_id: int = 2
+    t2u_encoder_layers: int = 6
+    t2u_encoder_ffn_dim: int = 8192
+    t2u_encoder_attention_heads: int = 16
+    t2u_decoder_layers: int = 6
+    t2u_decoder_ffn_dim: int = 8192
+    t2u_decoder_attention_heads: int = 16
+    t2u_max_position_embeddings: int = 4096
+    t2u_variance_predictor_embed_dim: int = 1024
+    t2u_variance_predictor_hidden_dim: int = 256
+    t2u_variance_predictor_kernel_size: int = 3
+    upsample_initial_channel: int = 512
+    upsample_rates: tuple[int, ...] = (5, 4, 4, 2, 2)
+    upsample_kernel_sizes: tuple[int, ...] = (11, 8, 8, 4, 4)
+    resblock_kernel_sizes: tuple[int, ...] = (3, 7, 11)
+    resblock_dilation_sizes: tuple[tuple[int, ...], ...] = ((1, 3, 5), (1, 3, 5), (1, 3, 5))
+    leaky_relu_slope: float = 0.1
+    unit_hifi_gan_vocab_size: int = 10000
+    unit_embed_dim: int = 1280
+    lang_embed_dim: int = 256
+    spkr_embed_dim: int = 256
+    vocoder_num_langs: int = 36
+    vocoder_num_spkrs: int = 200
+    variance_predictor_kernel_size: int = 3
+    vocoder_offset: int = SPECIAL_UNITS
+    tie_word_embeddings: bool = True
+
+    @property
+    def embedding_scale(self) -> float:
+        """Factor on token and character embeddings."""
+        return float(self.hidden_size**0.5) if self.scale_embedding else 1.0
+
+    @property
+    def samples_per_unit(self) -> int:
+        """Samples that the vocoder makes of one unit."""
+        product = 1
+        for rate in self.upsample_rates:
+            product *= rate
+        return product
+
+
+def _coerce(value: Any, example: Any) -> Any:
+    """The value in the field's own type, or None where it does not fit."""
+    if isinstance(example, bool):
+        return value if isinstance(value, bool) else None
+    if isinstance(example, int):
+        return value if isinstance(value, int) and not isinstance(value, bool) else None
+    if isinstance(example, float):
+        return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    if isinstance(example, str):
+        return value if isinstance(value, str) else None
+    if not isinstance(value, list | tuple) or not value:
+        return None
+    items = tuple(_coerce(item, example[0]) for item in value)
+    return None if any(item is None for item in items) else items
+
+
+def parse_config(raw: Mapping[str, Any]) -> SeamlessM4TConfig:
+    """Check and freeze a parsed `config.json`; raises CheckpointError with every problem."""
+    known = {f.name: f.default for f in fields(SeamlessM4TConfig)}
+    assert MISSING not in known.values()
+    values: dict[str, Any] = {}
+    problems = []
+    for name, value in raw.items():
+        if name in known:
+            values[name] = _coerce(value, known[name])
+            if values[name] is None:
+                problems.append(f"`{name}` must be like {known[name]!r}, but is {value!r}")
+        elif name not in TRAINING_KEYS and name not in LIBRARY_KEYS:
+            problems.append(f"`{name}` is not a field of a SeamlessM4T v2 checkpoint")
+    if problems:
+        raise CheckpointError("config.json: " + "; ".join(problems) + ".")
+    config = SeamlessM4TConfig(**values)
+    _check_supported(config)
+    return config
+
+
+def _check_supported(config: SeamlessM4TConfig) -> None:
+    problems = []
+    if config.position_embeddings_type != "relative_key":
+        problems.append(f"`position_embeddings_type` must be 'relative_key', but is {config.position_embeddings_type!r}")
+    if not config.add_adapter:
+        problems.append("`add_adapter` must be true, but is false")
+    for name in ("encoder", "decoder", "speech_encoder", "t2u_encoder", "t2u_decoder"):
+        heads = getattr(config, f"{name}_attention_heads")
+        if config.hidden_size % heads:
+            problems.append(f"`hidden_size` must be a multiple of `{name}_attention_heads` = {heads}")
+    if problems:
+        raise CheckpointError("config.json: " + "; ".join(problems) + ".")
+
+
+@dataclass(frozen=True)
+class GenerationConfig:
+    """Tables of `generation_config.json`: which ids mean which language, piece and character."""
+
+    text_languages: dict[str, int]
+    vocoder_languages: dict[str, int]
+    speech_languages: tuple[str, ...]  # in all three tables, as the reference demands for speech
+    id_to_text: dict[int, str]
+    char_to_id: dict[str, int]
+    max_new_tokens: int
+
+
+def parse_generation_config(raw: Mapping[str, Any]) -> GenerationConfig:
+    """Text-only checkpoints may lack the tables of speech; text languages are required."""
+    text = raw.get("text_decoder_lang_to_code_id")
+    if not isinstance(text, dict) or not text:
+        raise CheckpointError("generation_config.json: `text_decoder_lang_to_code_id` must be a table, but is missing.")
+    units = raw.get("t2u_lang_code_to_id") or {}
+    vocoder = raw.get("vocoder_lang_code_to_id") or {}
+    return GenerationConfig(
+        text_languages=dict(text),
+        vocoder_languages=dict(vocoder),
+        speech_languages=tuple(lang for lang in text if lang in units and lang in vocoder),
+        id_to_text={int(key): piece for key, piece in (raw.get("id_to_text") or {}).items()},
+        char_to_id=dict(raw.get("char_to_id") or {}),
+        max_new_tokens=int(raw.get("max_new_tokens") or 256),
+    )

@@ -1,0 +1,262 @@
+"""SeamlessM4T v2 as the engine sees it: the network with its parts, and the family's answer to `models.base`."""
+
+from collections.abc import Iterable
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
+
+from seamless_stream.errors import CheckpointError, LanguageError, ModelError, SettingsError
+from seamless_stream.models.base import TASKS, Capabilities, EncoderOutput, Features, Prompt, Synthesis, Task
+from seamless_stream.models.checkpoint import CheckpointFiles, load_parameters
+from seamless_stream.models.seamless_m4t import features as feature_extraction
+from seamless_stream.models.seamless_m4t.config import (
+    SPECIAL_UNITS,
+    GenerationConfig,
+    SeamlessM4TConfig,
+    parse_config,
+    parse_generation_config,
+)
+from seamless_stream.models.seamless_m4t.encoder import SpeechEncoder
+from seamless_stream.models.seamless_m4t.t2u_nar import TextToUnit, spell
+from seamless_stream.models.seamless_m4t.vocoder import Vocoder
+from seamless_stream.models.seamless_m4t.weights import is_unused, to_ours
+from seamless_stream.models.tokenizer import SentencePieceTokenizer
+from seamless_stream.nn.transformer import Decoder, DecoderState, Encoder, embed
+
+Part = str
+PARTS_OF_TASK: dict[Task, frozenset[Part]] = {
+    "asr": frozenset({"speech_encoder", "text_decoder"}),
+    "s2tt": frozenset({"speech_encoder", "text_decoder"}),
+    "s2st": frozenset({"speech_encoder", "text_decoder", "t2u", "vocoder"}),
+    "t2tt": frozenset({"text_encoder", "text_decoder"}),
+    "t2st": frozenset({"text_encoder", "text_decoder", "t2u", "vocoder"}),
+}
+ALL_PARTS = frozenset().union(*PARTS_OF_TASK.values())
+
+
+class Network(nn.Module):
+    """The parts that the wanted tasks need; absent parts are not built and not loaded."""
+
+    def __init__(self, config: SeamlessM4TConfig, parts: frozenset[Part] = ALL_PARTS) -> None:
+        super().__init__()
+        width, activation = config.hidden_size, config.activation_function
+        self.parts = parts
+        self.tokens = nn.Embedding(config.vocab_size, width)
+        if not config.tie_word_embeddings:
+            self.lm_head = nn.Linear(width, config.vocab_size, bias=False)
+        self.embedding_scale = config.embedding_scale
+        self.padding_id = config.pad_token_id
+        self.text_decoder = Decoder(
+            width, config.decoder_layers, config.decoder_attention_heads, config.decoder_ffn_dim, activation
+        )
+        if "speech_encoder" in parts:
+            self.speech_encoder = SpeechEncoder(config)
+        if "text_encoder" in parts:
+            self.text_encoder = Encoder(
+                width, config.encoder_layers, config.encoder_attention_heads, config.encoder_ffn_dim, activation
+            )
+        if "t2u" in parts:
+            self.t2u = TextToUnit(config)
+        if "vocoder" in parts:
+            self.vocoder = Vocoder(config)
+
+    def embed(self, token_ids: Tensor, start: Tensor) -> Tensor:
+        """token_ids [B, T] -> [B, T, D]; one table of tokens for encoder, decoder and, where tied, the head."""
+        return embed(self.tokens, self.embedding_scale, self.padding_id, token_ids, start)
+
+    def encode_text(self, token_ids: Tensor, lengths: Tensor) -> Tensor:
+        """token_ids [B, S] -> states [B, S, D]."""
+        y: Tensor = self.text_encoder(self.embed(token_ids, torch.zeros_like(lengths)), lengths)
+        return y
+
+    def decode(self, token_ids: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
+        """The next tokens of each row [B, T] -> hidden states [B, T, D], state."""
+        hidden: Tensor
+        hidden, state = self.text_decoder(self.embed(token_ids, state.length), state)
+        return hidden, state
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """hidden [B, T, D] -> [B, T, V]."""
+        head = self.tokens if not hasattr(self, "lm_head") else self.lm_head
+        return F.linear(hidden, head.weight)
+
+
+class TextDecoder:
+    """`base.Decoder` over the network's text decoder and its head."""
+
+    def __init__(self, network: Network) -> None:
+        self.network = network
+        self.vocabulary_size = network.tokens.num_embeddings
+
+    def init_state(self, encoded: EncoderOutput) -> DecoderState:
+        """Cross-attention keys and values are computed here, once."""
+        return self.network.text_decoder.init_state(encoded.states, encoded.lengths)
+
+    def step(self, token_ids: Tensor, state: DecoderState) -> tuple[Tensor, Tensor, DecoderState]:
+        """token_ids [B, T] -> logits [B, T, V], hidden [B, T, D], state."""
+        hidden, state = self.network.decode(token_ids, state)
+        return self.network.logits(hidden), hidden, state
+
+
+class SeamlessM4T:
+    """One loaded checkpoint. Calls are functions of their arguments; nothing is kept between them.
+
+    `vocoder_durations` switches the vocoder's own duration predictor, which the reference library always applies and
+    Meta's translator never does for v2.
+    """
+
+    def __init__(
+        self,
+        config: SeamlessM4TConfig,
+        tables: GenerationConfig,
+        network: Network,
+        tokenizer: SentencePieceTokenizer,
+        *,
+        vocoder_durations: bool = True,
+    ) -> None:
+        self.config = config
+        self.tables = tables
+        self.network = network.eval()
+        self.tokenizer = tokenizer
+        self.decoder = TextDecoder(network)
+        self.vocoder_durations = vocoder_durations
+        languages = tuple(tables.text_languages)
+        tasks = frozenset(task for task in TASKS if PARTS_OF_TASK[task] <= network.parts)
+        if not tables.speech_languages:
+            tasks -= {"s2st", "t2st"}
+        self.capabilities = Capabilities(
+            family="seamless_m4t_v2",
+            tasks=tasks,
+            source_languages=languages,
+            target_languages=languages,
+            speech_languages=tables.speech_languages,
+            num_speakers=config.vocoder_num_spkrs,
+            sample_rate=16_000,
+        )
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are."""
+        return self.network.tokens.weight.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What the parameters are."""
+        return self.network.tokens.weight.dtype
+
+    def features(self, samples: np.ndarray) -> Features:
+        """Samples [N] float32 at 16 kHz -> stacked features [T, 160]; raises AudioError below 35 ms."""
+        return feature_extraction.extract(samples)
+
+    @torch.inference_mode()
+    def encode_speech(self, features: list[Features]) -> EncoderOutput:
+        """Features of several segments -> states [B, S, D]; each row as if it were alone."""
+        values = [torch.from_numpy(f.values) for f in features]
+        sizes = torch.tensor([len(v) for v in values], device=self.device)
+        lengths = torch.tensor([f.num_valid for f in features], device=self.device)
+        batch = pad_sequence(values, batch_first=True).to(self.device, self.dtype)  # [B, T, 160]
+        states, lengths = self.network.speech_encoder(batch, lengths, sizes)
+        return EncoderOutput(states, lengths)
+
+    @torch.inference_mode()
+    def encode_text(self, token_ids: list[list[int]]) -> EncoderOutput:
+        """Source ids with language and </s> -> states [B, S, D]."""
+        batch, lengths = self._pad(token_ids, self.config.pad_token_id)
+        return EncoderOutput(self.network.encode_text(batch, lengths), lengths)
+
+    def prompt(self, language: str) -> Prompt:
+        """`</s> __lang__`; raises LanguageError for a language that this checkpoint has no token for."""
+        if language not in self.tables.text_languages:
+            raise LanguageError(f"`target_language` must be one of this checkpoint's, but is {language!r}.")
+        return Prompt(
+            (self.config.decoder_start_token_id, self.tables.text_languages[language]),
+            self.config.eos_token_id,
+            self.config.pad_token_id,
+        )
+
+    def _pad(self, rows: Iterable[list[int]], value: int) -> tuple[Tensor, Tensor]:
+        tensors = [torch.tensor(row, dtype=torch.int64) for row in rows]
+        lengths = torch.tensor([len(row) for row in tensors], device=self.device)
+        return pad_sequence(tensors, batch_first=True, padding_value=value).to(self.device), lengths
+
+    def _check_voice(self, language: str, speaker: int) -> None:
+        if language not in self.tables.speech_languages:
+            raise LanguageError(f"`target_language` must have a voice, but {language!r} has none in this checkpoint.")
+        if not 0 <= speaker < self.config.vocoder_num_spkrs:
+            raise SettingsError(f"`speaker` must be 0 to {self.config.vocoder_num_spkrs - 1}, but is {speaker}.")
+
+    @torch.inference_mode()
+    def units(self, token_ids: list[list[int]], hidden: list[Tensor]) -> list[list[int]]:
+        """Target ids with prompt, no closing </s>, and their hidden states [T, D] -> T2U unit ids, offset included.
+
+        Each row as if it were alone; in the reference the rows of a batch see one position of padding more.
+        """
+        eos, pad = self.config.eos_token_id, self.config.pad_token_id
+        prompt = 2
+        spellings = [spell(row[prompt:], self.tables, eos, pad) for row in token_ids]
+        # A vector predicts the next token: position 1, the language, speaks the first token; the last vector is dropped.
+        counts, _ = self._pad(([0, *s.counts, 0] for s in spellings), 0)
+        char_ids, _ = self._pad((s.char_ids for s in spellings), 0)
+        lengths = torch.tensor([len(row) for row in hidden], device=self.device)
+        states = pad_sequence(hidden, batch_first=True)  # [B, T, D]
+        if not char_ids.shape[1]:
+            return [[] for _ in token_ids]
+        logits, durations = self.network.t2u(states, lengths, char_ids, counts)
+        sizes = durations.sum(1).tolist()
+        return [row[:size] for row, size in zip(logits.argmax(2).tolist(), sizes, strict=True)]
+
+    @torch.inference_mode()
+    def vocode(self, unit_ids: list[int], language: str, speaker: int) -> np.ndarray:
+        """T2U unit ids, offset included -> samples [N] float32 at 16 kHz."""
+        eos, pad = self.config.t2u_eos_token_id, self.config.t2u_pad_token_id
+        # As in the reference: an end in the middle of a row is spoken as unit `pad`.
+        shifted = [pad if unit in (eos, pad) else unit - self.config.vocoder_offset for unit in unit_ids]
+        if any(unit < 0 for unit in shifted):
+            raise ModelError("The text-to-unit model gave a reserved unit (bos or unk), which has no sound.")
+        if not shifted:
+            return np.zeros(0, np.float32)
+        ids = torch.tensor(shifted, device=self.device)
+        samples = self.network.vocoder(
+            ids, self.tables.vocoder_languages[language], speaker, predict_durations=self.vocoder_durations
+        )
+        result: np.ndarray = samples.float().cpu().numpy()
+        return result
+
+    def synthesize(
+        self, token_ids: list[list[int]], hidden: list[Tensor], language: str, speaker: int
+    ) -> Synthesis:
+        """Target ids and the decoder's states -> units and speech; see `models.base`."""
+        self._check_voice(language, speaker)
+        units = self.units(token_ids, hidden)
+        return Synthesis(units, [self.vocode(row, language, speaker) for row in units])
+
+
+assert SPECIAL_UNITS == SeamlessM4TConfig.vocoder_offset
+
+
+def load(
+    files: CheckpointFiles, *, device: torch.device, dtype: torch.dtype, tasks: Iterable[Task] | None = None
+) -> SeamlessM4T:
+    """Load what `tasks` (default: all) need; raises CheckpointError with everything that does not fit."""
+    config = parse_config(files.config)
+    tables = parse_generation_config(files.generation_config)
+    wanted = tuple(TASKS if tasks is None else tasks)
+    parts = frozenset().union(*(PARTS_OF_TASK[task] for task in wanted)) | {"text_decoder"}
+    with torch.device("meta"):
+        network = Network(config, parts)
+        known = {name for name, _ in Network(config).named_parameters()}
+    tied = config.tie_word_embeddings
+
+    def rename(name: str) -> str | None:
+        ours = to_ours(name, tied=tied)
+        if is_unused(name, tied=tied) or (ours in known and ours.split(".")[0] in ALL_PARTS - parts):
+            return None
+        return ours or name
+
+    load_parameters(network, files.tensors, rename, dtype=dtype, device=device)
+    if config.vocab_size < max(tables.text_languages.values()) + 1:
+        raise CheckpointError("generation_config.json: a language's id is beyond `vocab_size`.")
+    return SeamlessM4T(config, tables, network, SentencePieceTokenizer(files.tokenizer_model, tables.text_languages))

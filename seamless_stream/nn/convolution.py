@@ -1,0 +1,47 @@
+"""Convolutions over time. Inside these blocks tensors are [B, D, T]; at their borders [B, T, D]."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from seamless_stream.nn.state import State
+
+
+@dataclass(frozen=True, eq=False)
+class ConvState(State):
+    """The last inputs of a causal convolution."""
+
+    tail: Tensor  # [B, D, kernel - 1]
+
+
+class CausalDepthwiseConv1d(nn.Module):
+    """One filter per channel that sees the present and `kernel - 1` past positions; offline is one chunk from zeros."""
+
+    def __init__(self, width: int, kernel: int) -> None:
+        super().__init__()
+        self.carry = kernel - 1
+        self.conv = nn.Conv1d(width, width, kernel, groups=width, bias=False)
+
+    def init_state(self, batch: int) -> ConvState:
+        """Silence before the first position."""
+        weight = self.conv.weight
+        return ConvState(weight.new_zeros(batch, weight.shape[0], self.carry))
+
+    def forward(self, x: Tensor, state: ConvState) -> tuple[Tensor, ConvState]:
+        """x [B, D, T] -> y [B, D, T]."""
+        x = torch.cat([state.tail, x], dim=2)  # [B, D, kernel - 1 + T]
+        return self.conv(x), ConvState(x[:, :, x.shape[2] - self.carry :])
+
+
+class SameConv1d(nn.Module):
+    """A convolution over [B, T, D] that sees both sides (bounded windows only: not a streaming block)."""
+
+    def __init__(self, width_in: int, width_out: int, kernel: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv1d(width_in, width_out, kernel, padding="same")
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x [B, T, D] -> y [B, T, D']."""
+        y: Tensor = self.conv(x.transpose(1, 2)).transpose(1, 2)
+        return y
