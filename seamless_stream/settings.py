@@ -1,0 +1,233 @@
+"""The choices of a run: frozen dataclasses with their defaults, and one strict YAML loader with overrides.
+
+Facts of a checkpoint are not here (see `models/<family>/config.py`). Nothing here knows what a setting does,
+only which values are possible. Every class checks itself; all problems of a file are reported at once, each
+with its path: "configs/live.yaml: `session.decoding.beams` must be at least 1, but is 0."
+"""
+
+import math
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import yaml
+
+from seamless_stream.errors import SettingsError
+
+Task = Literal["s2st", "s2tt", "t2st", "t2tt", "asr"]
+Policy = Literal["segment"]
+VadName = Literal["silero", "webrtc"]
+Pace = Literal["real-time", "fast"]
+
+T = TypeVar("T")
+
+
+def check(settings: object, *rules: tuple[str, bool, str]) -> None:
+    """Raise one SettingsError with a sentence for every (name, is_fine, what it must be) that is not fine."""
+    sentences = [
+        f"`{name}` must be {wanted}, but is {getattr(settings, name)}."
+        for name, is_fine, wanted in rules
+        if not is_fine
+    ]
+    if sentences:
+        raise SettingsError("\n".join(sentences))
+
+
+@dataclass(frozen=True)
+class DecodingSettings:
+    """How the decoder searches. Beams and sampling exclude each other."""
+
+    beams: int = 1
+    length_penalty: float = 1.0  # > 0 favours longer hypotheses; only with beams
+    sample: bool = False
+    temperature: float = 1.0
+    top_k: int = 0  # 0: no limit
+    top_p: float = 1.0  # 1: no limit
+    max_new_tokens: int = 256
+    min_new_tokens: int = 0
+    no_repeat_ngram: int = 0  # 0: off; n: no n-gram of tokens appears twice
+    seed: int | None = None  # of sampling; None: a new one each time
+
+    def __post_init__(self) -> None:
+        check(
+            self,
+            ("beams", self.beams >= 1, "at least 1"),
+            ("beams", not (self.sample and self.beams > 1), "1 when `sample` is on"),
+            ("length_penalty", math.isfinite(self.length_penalty), "a finite number"),
+            ("temperature", 0 < self.temperature < math.inf, "above 0"),
+            ("top_k", self.top_k >= 0, "0 (all tokens) or more"),
+            ("top_p", 0 < self.top_p <= 1, "above 0 and at most 1"),
+            ("max_new_tokens", self.max_new_tokens >= 1, "at least 1"),
+            (
+                "min_new_tokens",
+                0 <= self.min_new_tokens <= self.max_new_tokens,
+                f"from 0 to `max_new_tokens` = {self.max_new_tokens}",
+            ),
+            ("no_repeat_ngram", self.no_repeat_ngram >= 0, "0 (off) or more"),
+            ("seed", self.seed is None or self.seed >= 0, "0 or more"),
+        )
+
+
+@dataclass(frozen=True)
+class SegmenterSettings:
+    """Where speech is cut into segments; all durations in milliseconds of source audio."""
+
+    pre_roll_ms: int = 300  # audio kept before the detected start
+    min_speech_ms: int = 96  # shorter bursts open no segment
+    hang_over_ms: int = 500  # silence that ends a young segment
+    hang_over_long_ms: int = 200  # silence that ends a segment near its soft maximum
+    soft_max_ms: int = 10_000  # from here on the first short dip ends the segment
+    hard_max_ms: int = 14_000  # cut at the quietest point before this length
+
+    def __post_init__(self) -> None:
+        check(
+            self,
+            *((item.name, getattr(self, item.name) >= 0, "0 or more") for item in fields(self)),
+            # Longer segments cost M4T its quality, and the features their memory.
+            ("hard_max_ms", self.hard_max_ms <= 16_000, "at most 16000"),
+            (
+                "soft_max_ms",
+                self.soft_max_ms < self.hard_max_ms,
+                f"below `hard_max_ms` = {self.hard_max_ms}",
+            ),
+        )
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """Which checkpoint, and where it runs."""
+
+    name: str = "auto"  # auto, phrasebook, v2-large, a directory or a hub id
+    device: str | None = None  # None: cuda when there is one, else cpu
+    dtype: str | None = None  # None: float32 on cpu, float16 on cuda
+    offline: bool = False  # never ask the hub
+
+
+@dataclass(frozen=True)
+class SessionSettings:
+    """What one session wants from the model; languages in any form that `languages.py` resolves."""
+
+    target_languages: tuple[str, ...] = ()
+    source_language: str | None = None  # needed for text input and for asr; speech needs none
+    task: Task = "s2st"
+    speaker: int = 0
+    vad: VadName = "silero"
+    policy: Policy = "segment"
+    decoding: DecodingSettings = field(default_factory=DecodingSettings)
+    segmentation: SegmenterSettings = field(default_factory=SegmenterSettings)
+
+    def __post_init__(self) -> None:
+        check(self, ("speaker", self.speaker >= 0, "0 or more"))
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One run: the whole content of a YAML file in `configs/`."""
+
+    model: ModelSettings = field(default_factory=ModelSettings)
+    session: SessionSettings = field(default_factory=SessionSettings)
+    pace: Pace = "real-time"
+
+
+def load_settings(path: Path | str | None = None, overrides: Mapping[str, object] | None = None) -> Settings:
+    """Read a YAML file (None: defaults) and lay `overrides` over it, keys like "session.decoding.beams".
+
+    Raises SettingsError that lists every unknown key, wrong type and impossible value with its path.
+    """
+    tree = {} if path is None else _read_yaml(Path(path))
+    for dotted, value in (overrides or {}).items():
+        _lay_over(tree, dotted.split("."), value)
+    problems: list[str] = []
+    settings = _build(Settings, tree, "", problems)
+    if problems or settings is None:
+        where = "" if path is None else f"{path}: "
+        raise SettingsError("\n".join(where + problem for problem in problems))
+    return settings
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"{path}: the settings file cannot be read: {error.strerror}.") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise SettingsError(f"{path}: the settings file is not valid YAML: {reason}.") from error
+    if tree is None:
+        return {}
+    if not isinstance(tree, dict):
+        raise SettingsError(f"{path}: the settings file must hold keys with values, but is {_show(tree)}.")
+    return tree
+
+
+def _lay_over(tree: dict[str, Any], keys: list[str], value: object) -> None:
+    for key in keys[:-1]:
+        inner = tree.get(key)
+        if not isinstance(inner, dict):
+            inner = tree[key] = {}
+        tree = inner
+    tree[keys[-1]] = value
+
+
+def _build(kind: type[T], tree: object, prefix: str, problems: list[str]) -> T | None:
+    """A dataclass of `kind` from plain YAML values; None if there are problems, which are appended."""
+    if not isinstance(tree, Mapping):
+        problems.append(f"`{prefix.rstrip('.')}` must hold keys with values, but is {_show(tree)}.")
+        return None
+    hints = typing.get_type_hints(kind)
+    names = [item.name for item in fields(kind)]  # type: ignore[arg-type]
+    before = len(problems)
+    problems += [_unknown(prefix, str(key), names) for key in tree if key not in names]
+    values = {
+        name: _convert(hints[name], tree[name], f"{prefix}{name}", problems) for name in names if name in tree
+    }
+    if len(problems) > before:
+        return None
+    try:
+        return kind(**values)
+    except SettingsError as error:
+        problems += [line.replace("`", f"`{prefix}", 1) for line in str(error).splitlines()]
+        return None
+
+
+def _unknown(prefix: str, key: str, names: list[str]) -> str:
+    near = get_close_matches(key, names, n=1)
+    hint = f"did you mean `{near[0]}`?" if near else f"known are {', '.join(names)}."
+    return f"`{prefix}{key}` is no setting; {hint}"
+
+
+def _convert(hint: Any, value: object, path: str, problems: list[str]) -> Any:
+    """`value` as `hint` demands; anything else is a problem."""
+    if is_dataclass(hint) and isinstance(hint, type):
+        return _build(hint, value, f"{path}.", problems)
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (types.UnionType, typing.Union):  # only `X | None` appears here
+        inner = next(argument for argument in arguments if argument is not types.NoneType)
+        return None if value is None else _convert(inner, value, path, problems)
+    if origin is Literal:
+        if value not in arguments:
+            known = ", ".join(map(str, arguments))
+            problems.append(f"`{path}` must be one of {known}, but is {_show(value)}.")
+        return value
+    if origin is tuple:
+        items = value if isinstance(value, list | tuple) else [value]
+        return tuple(_convert(arguments[0], item, path, problems) for item in items)
+    return _plain(hint, value, path, problems)
+
+
+def _plain(hint: type, value: object, path: str, problems: list[str]) -> object:
+    """bool, int, float and str; an integer is a float too, but a bool is no integer."""
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
+        word = {bool: "true or false", int: "an integer", float: "a number", str: "a text"}[hint]
+        problems.append(f"`{path}` must be {word}, but is {_show(value)}.")
+    return value
+
+
+def _show(value: object) -> str:
+    return "empty" if value is None else repr(value)
