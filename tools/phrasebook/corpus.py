@@ -18,8 +18,9 @@ from tools.phrasebook.grammar import Grammar, Template, load_grammar
 DEFAULT_WORK = Path("~/.cache/seamless_stream/phrasebook").expanduser()
 NUM_SEEN = 300
 NUM_UNSEEN = 150
+SPARE = 100  # drawn on top, for the few phrases that two templates share
 HELD_OUT_MIN_SIZE = 150  # smaller templates are only trained on: their words must all occur in train
-WEIGHT_SIZE_CAP = 20_000  # no template weighs more than one with this many sentences
+WEIGHT_SIZE_CAP = 5_000  # no template weighs more than one with this many sentences
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ def choose_phrases(grammar: Grammar, total: int, rng: random.Random) -> list[lis
 def build_corpus(grammar: Grammar, num_train: int, seed: int) -> Corpus:
     """Held-out phrases are spread evenly over the domains, then over each domain's large templates."""
     rng = random.Random(seed)
-    groups = choose_phrases(grammar, num_train + NUM_SEEN + NUM_UNSEEN, rng)
+    groups = choose_phrases(grammar, num_train + NUM_SEEN + NUM_UNSEEN + SPARE, rng)
     pools: dict[str, list[list[Phrase]]] = defaultdict(list)
     for template, phrases in zip(grammar.templates, groups, strict=True):
         if template.size >= HELD_OUT_MIN_SIZE and len(phrases) >= 20:
