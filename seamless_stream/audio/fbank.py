@@ -1,4 +1,4 @@
-"""Kaldi-compatible log-mel filter bank: what transformers' `SeamlessM4TFeatureExtractor` has before it normalises.
+"""Kaldi-compatible fbank: what transformers' `SeamlessM4TFeatureExtractor` has before it normalises.
 
 Knows the steps from samples to raw [T, 80] frames, whole or incrementally. Does not normalise, pad or stack:
 that depends on the segment so far and belongs to `models/*/features.py`.
@@ -9,7 +9,7 @@ from typing import Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from seamless_stream.errors import AudioError
+from seamless_stream.audio.pcm import Samples, check_samples
 
 SAMPLE_RATE: Final = 16_000
 WINDOW_SAMPLES: Final = 400  # 25 ms
@@ -25,7 +25,7 @@ _LOW_HZ: Final = 20.0
 _HIGH_HZ: Final = 8_000.0
 _BLOCK_FRAMES: Final = 256  # keeps the float64 work of one block inside the L2 cache, whatever the length
 
-Float32: TypeAlias = npt.NDArray[np.float32]
+Frames: TypeAlias = npt.NDArray[np.float32]  # [T, 80]
 _Float64: TypeAlias = npt.NDArray[np.float64]
 
 
@@ -46,7 +46,7 @@ def mel_filters() -> _Float64:
 
 
 def _taps(filters: _Float64) -> list[tuple[npt.NDArray[np.intp], _Float64]]:
-    """Tap k of every filter: (its bin in each of the 80 filters, its weights). 16 taps instead of 257 bins."""
+    """Tap k of every filter: (its bin in each of the 80 filters, its weights); 16 taps, not 257 bins."""
     first = np.argmax(filters > 0.0, axis=0)
     num_taps = int(np.max(np.count_nonzero(filters, axis=0)))
     columns = np.arange(NUM_MEL_BINS)
@@ -63,13 +63,13 @@ _TAPS: Final = _taps(mel_filters())
 _WINDOW: Final[_Float64] = np.hanning(WINDOW_SAMPLES) ** 0.85
 
 
-def _log_mel(frames: Float32) -> Float32:
+def _log_mel(windows: Samples) -> Frames:
     """[n, 400] scaled samples -> [n, 80].
 
     Each row must come out the same bits whatever n is (the chunking must not change the answer), therefore
     there is no matrix product here: BLAS orders its sums by the shape of the whole matrix.
     """
-    x = frames.astype(np.float64)
+    x = windows.astype(np.float64)
     x -= x.mean(axis=1, keepdims=True)
     emphasized = np.empty_like(x)
     np.multiply(x[:, :-1], -_PREEMPHASIS, out=emphasized[:, 1:])
@@ -81,7 +81,7 @@ def _log_mel(frames: Float32) -> Float32:
     power = np.square(spectrum.real, dtype=np.float64)
     power += np.square(spectrum.imag, dtype=np.float64)
     bins_first = np.ascontiguousarray(power.T)  # [257, n]: a tap then gathers whole rows
-    mel = np.zeros((NUM_MEL_BINS, len(frames)))
+    mel = np.zeros((NUM_MEL_BINS, len(windows)))
     for index, weight in _TAPS:
         mel += bins_first[index] * weight[:, None]
     np.maximum(mel, _MEL_FLOOR, out=mel)
@@ -92,29 +92,28 @@ class Fbank:
     """Incremental fbank: all frames that the samples so far complete, bit-equal for any cuts of the input."""
 
     def __init__(self) -> None:
-        self._tail: Float32 = np.zeros(0, dtype=np.float32)
+        self._tail: Samples = np.zeros(0, dtype=np.float32)
 
-    def push(self, samples: Float32) -> Float32:
+    def push(self, samples: Samples) -> Frames:
         """Samples [n] -> the frames [t, 80] that they complete. Raises AudioError unless 1-D float32."""
-        if samples.ndim != 1 or samples.dtype != np.float32:
-            raise AudioError(f"`samples` must be 1-D float32, but is {samples.ndim}-D {samples.dtype}.")
+        check_samples(samples)
         x = np.concatenate((self._tail, samples * _PCM_SCALE))
         num_frames = max(0, 1 + (len(x) - WINDOW_SAMPLES) // HOP_SAMPLES)
         self._tail = x[num_frames * HOP_SAMPLES :].copy()  # a view would keep the whole chunk alive
         out = np.empty((num_frames, NUM_MEL_BINS), dtype=np.float32)
         if num_frames:
-            frames = np.lib.stride_tricks.sliding_window_view(x, WINDOW_SAMPLES)[::HOP_SAMPLES]
+            windows = np.lib.stride_tricks.sliding_window_view(x, WINDOW_SAMPLES)[::HOP_SAMPLES]
             for start in range(0, num_frames, _BLOCK_FRAMES):
                 stop = min(start + _BLOCK_FRAMES, num_frames)
-                out[start:stop] = _log_mel(frames[start:stop])
+                out[start:stop] = _log_mel(windows[start:stop])
         return out
 
-    def flush(self) -> Float32:
+    def flush(self) -> Frames:
         """Ends the stream; an unfinished window gives no frame (Kaldi's snip_edges): always [0, 80]."""
         self._tail = np.zeros(0, dtype=np.float32)
         return np.zeros((0, NUM_MEL_BINS), dtype=np.float32)
 
 
-def fbank(samples: Float32) -> Float32:
+def fbank(samples: Samples) -> Frames:
     """Samples [N] of a whole utterance -> [1 + (N - 400) // 160, 80] log-mel frames; none below 400."""
     return Fbank().push(samples)
