@@ -254,9 +254,8 @@ class Beams:
         self._finished = [entries[i] for i in order.tolist()]
 
     def _can_improve(self, num_tokens: int) -> bool:
-        if None in self._finished:
-            return True
-        # transformers assumes the present length even where a longer hypothesis could score better.
+        # While a finished place is free, the worst score is `LOST`. Like transformers, assumes the present length
+        # even where a longer hypothesis could score better.
         best_possible = self._scores[0] / num_tokens**self._settings.length_penalty
         return bool(best_possible > self._finished_scores[-1])
 
