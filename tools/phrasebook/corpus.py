@@ -109,7 +109,23 @@ def build_corpus(grammar: Grammar, num_train: int, seed: int) -> Corpus:
     held_keys = {phrase.key for phrase in held_out}
     train = [phrase for group in groups for phrase in group if phrase.key not in held_keys]
     rng.shuffle(train)
-    return Corpus(train[:num_train], held_out[:NUM_SEEN], held_out[NUM_SEEN:])
+    return Corpus(_trim(train, num_train, held_out), held_out[:NUM_SEEN], held_out[NUM_SEEN:])
+
+
+def _trim(train: Sequence[Phrase], num_train: int, held_out: Iterable[Phrase]) -> list[Phrase]:
+    """Drops the last phrases that may go: a word of the held-out phrases must stay in train."""
+    needed = {word for phrase in held_out for word in _all_words(phrase)}
+    counts = Counter(word for phrase in train for word in _all_words(phrase))
+    kept: list[Phrase] = []
+    surplus = len(train) - num_train
+    for phrase in reversed(train):
+        words = Counter(_all_words(phrase))
+        if surplus > 0 and all(counts[word] > n for word, n in words.items() if word in needed):
+            counts -= words
+            surplus -= 1
+        else:
+            kept.append(phrase)
+    return kept[::-1]
 
 
 def _all_words(phrase: Phrase) -> list[str]:
@@ -138,7 +154,8 @@ def print_table(grammar: Grammar, corpus: Corpus) -> None:
                 f"{name:7s} {language}  sentences {len(phrases):6d}  distinct words {distinct:5d}  "
                 f"words: mean {mean:.1f}, most {longest}"
             )
-    by_set = [Counter(phrase.domain for phrase in part) for part in (corpus.train, corpus.seen, corpus.unseen)]
+    parts = (corpus.train, corpus.seen, corpus.unseen)
+    by_set = [Counter(phrase.domain for phrase in part) for part in parts]
     print(f"{'domain':16s} {'train':>6s} {'seen':>5s} {'unseen':>6s}")
     for domain in sorted(by_set[0]):
         print(f"{domain:16s} {by_set[0][domain]:6d} {by_set[1][domain]:5d} {by_set[2][domain]:6d}")

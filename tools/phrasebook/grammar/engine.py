@@ -132,7 +132,9 @@ def _word(language: str, column: str) -> Forms:
     return NOUN[language](singular, plural, gender)
 
 
-def _load_templates(path: Path, languages: tuple[str, ...], classes: dict[str, list[Value]]) -> Iterator[Template]:
+def _load_templates(
+    path: Path, languages: tuple[str, ...], classes: dict[str, list[Value]]
+) -> Iterator[Template]:
     lines = _lines(path)
     header = tuple(column.strip() for column in next(lines).split("|"))
     if header != languages:

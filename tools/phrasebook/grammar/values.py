@@ -34,7 +34,7 @@ _ENG_ORDINALS = (
     "- first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth "
     "fourteenth fifteenth sixteenth seventeenth eighteenth nineteenth twentieth"
 ).split()
-_CURRENCIES = (("euro", "euros", "euros", "m"), ("dollar", "dollars", "dólares", "m"), ("pound", "pounds", "libras", "f"))
+_CURRENCIES = (("euros", "euros", "m"), ("dollars", "dólares", "m"), ("pounds", "libras", "f"))
 
 
 def english_number(number: int) -> str:
@@ -142,9 +142,11 @@ NOUN: dict[str, Callable[[str, str, str], Forms]] = {"eng": english_noun, "spa":
 def _english_time(hour: int, minute: int) -> str:
     if minute == 0:
         return f"{english_number(hour)} o'clock"
-    words = {15: "a quarter", 30: "half"}.get(minute if minute <= 30 else 60 - minute)
-    words = words or english_number(minute if minute <= 30 else 60 - minute)
-    return f"{words} past {english_number(hour)}" if minute <= 30 else f"{words} to {english_number(hour % 12 + 1)}"
+    apart = minute if minute <= 30 else 60 - minute
+    words = {15: "a quarter", 30: "half"}.get(apart) or english_number(apart)
+    if minute <= 30:
+        return f"{words} past {english_number(hour)}"
+    return f"{words} to {english_number(hour % 12 + 1)}"
 
 
 def _spanish_time(hour: int, minute: int) -> Forms:
@@ -170,7 +172,7 @@ def whole_prices(numbers: Sequence[int]) -> list[Value]:
     return [
         {"eng": {"": f"{english_number(n)} {many}"}, "spa": {"": f"{spanish_number(n, gender)} {spanish}"}}
         for n in numbers
-        for _one, many, spanish, gender in _CURRENCIES
+        for many, spanish, gender in _CURRENCIES
     ]
 
 
