@@ -81,7 +81,6 @@ def test_agreement_and_contraction(grammar: Grammar) -> None:
     assert metres["It is five minutes from the beach."] == "Está a cinco minutos de la playa."
 
 
-@pytest.mark.xfail(strict=True, reason="sábado and domingo lack their plural: fix with the next corpus")
 def test_weekdays_agree_with_their_article(grammar: Grammar) -> None:
     assert _all_of(grammar, "I do not work on {weekday.s}.")["I do not work on Sundays."] == (
         "No trabajo los domingos."
