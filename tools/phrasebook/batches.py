@@ -1,0 +1,186 @@
+"""Batches for training: clips of similar length, features augmented on the fly, targets in either language.
+
+Everything that a step sees is drawn from one seeded generator, so a run can be repeated. Knows the speech sets and the
+tokenizer; nothing of the network.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from seamless_stream.audio.fbank import HOP_SAMPLES, WINDOW_SAMPLES, fbank
+from seamless_stream.models.seamless_m4t.features import VARIANCE_FLOOR, normalise, stack
+from tools.phrasebook.recipe import LANGUAGES, Text
+from tools.phrasebook.shards import SAMPLES, Clip, read_index
+
+MAX_FRAMES = 700  # 7 s
+MIN_FRAMES = 40
+MIN_PREFIX_FRAMES = 50
+
+
+@dataclass(frozen=True)
+class Example:
+    """One clip: where its samples are, what it says, in which language."""
+
+    path: str
+    clip: Clip
+    language: str
+    text: dict[str, str]
+    num_frames: int
+
+
+@dataclass(frozen=True)
+class SpeechBatch:
+    features: Tensor  # [B, T, 160]
+    lengths: Tensor  # [B] valid stacked frames
+    sizes: Tensor  # [B] stacked frames with the half-filled one
+    letters: Tensor  # flat
+    letter_lengths: Tensor  # [B]
+    targets: Tensor  # [B, L], padded with 0
+
+
+@dataclass(frozen=True)
+class TextBatch:
+    sources: Tensor  # [B, S], padded with 0
+    source_lengths: Tensor  # [B]
+    targets: Tensor  # [B, L]
+
+
+def pad(rows: list[list[int]]) -> Tensor:
+    """Rows of ids to one tensor, padded with 0."""
+    out = torch.zeros(len(rows), max(len(row) for row in rows), dtype=torch.int64)
+    for i, row in enumerate(rows):
+        out[i, : len(row)] = torch.tensor(row)
+    return out
+
+
+@lru_cache(maxsize=None)
+def raw_frames(path: str, offset: int, num_samples: int) -> np.ndarray:
+    """Log-mel frames [T, 80] float16 of one clip, kept: 16 kB per second of speech, and a step wants them many times."""
+    samples = np.fromfile(path, dtype=np.int16, count=num_samples, offset=2 * offset)
+    return fbank(samples.astype(np.float32) / 32768).astype(np.float16)
+
+
+def examples_of(work: Path, names: list[str], phrases: dict[str, dict[str, Any]]) -> list[Example]:
+    """All clips of these sets that have been spoken so far."""
+    found = []
+    for name in names:
+        for language in LANGUAGES:
+            directory = work / "speech" / name / language
+            if not (directory / "index.jsonl").exists():
+                continue
+            for clip in read_index(directory, SAMPLES):
+                num_frames = 1 + (clip.length - WINDOW_SAMPLES) // HOP_SAMPLES
+                if clip.key in phrases and MIN_FRAMES <= num_frames <= MAX_FRAMES:
+                    path = str(directory / SAMPLES.file_name)
+                    found.append(Example(path, clip, language, phrases[clip.key]["text"], num_frames))
+    return found
+
+
+def warp(frames: np.ndarray, tempo: float, pitch: float) -> np.ndarray:
+    """Stretch in time by `tempo` and along the mel axis by `pitch` (a longer or shorter vocal tract), bilinearly."""
+    num_frames, num_bins = frames.shape
+    times = np.arange(max(2, round(num_frames / tempo))) * tempo
+    bins = np.arange(num_bins) * pitch
+    times, bins = np.clip(times, 0, num_frames - 1.001), np.clip(bins, 0, num_bins - 1.001)
+    t0, b0 = times.astype(int), bins.astype(int)
+    t1, b1 = (times - t0)[:, None].astype(np.float32), (bins - b0)[None, :].astype(np.float32)
+    rows = frames[t0] * (1 - t1) + frames[t0 + 1] * t1
+    out: np.ndarray = rows[:, b0] * (1 - b1) + rows[:, b0 + 1] * b1
+    return out
+
+
+def mask(frames: np.ndarray, rng: np.random.Generator) -> None:
+    """SpecAugment (Park et al. 2019) on normalised frames, in place."""
+    for _ in range(2):
+        width = int(rng.integers(0, 16))
+        start = int(rng.integers(0, frames.shape[1] - width))
+        frames[:, start : start + width] = 0
+        width = int(rng.integers(0, min(25, frames.shape[0] // 6)))
+        start = int(rng.integers(0, frames.shape[0] - width))
+        frames[start : start + width] = 0
+
+
+def running_normalise(frames: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Statistics of a random beginning only, as a stream has them while the speaker is still talking."""
+    prefix = frames[: int(rng.integers(min(MIN_PREFIX_FRAMES, len(frames)), len(frames) + 1))]
+    scale = np.sqrt(prefix.var(axis=0, ddof=1) + VARIANCE_FLOOR)
+    normal: np.ndarray = ((frames - prefix.mean(axis=0)) / np.maximum(scale, 0.5)).astype(np.float32)
+    return normal
+
+
+def augment(frames: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Raw log-mel of one clip -> normalised, warped and masked frames."""
+    frames = warp(frames, float(rng.uniform(0.88, 1.14)), float(rng.uniform(0.9, 1.11)))
+    if rng.random() < 0.3:  # broadband noise at a random level under the speech
+        floor = frames.max() - rng.uniform(4, 12)
+        frames = np.logaddexp(frames, floor + rng.normal(0, 1, frames.shape).astype(np.float32)).astype(
+            np.float32
+        )
+    frames = running_normalise(frames, rng) if rng.random() < 0.3 else normalise(frames)
+    mask(frames, rng)
+    return frames
+
+
+class Batches:
+    """Endless batches of speech and of text."""
+
+    def __init__(self, examples: list[Example], phrases: list[dict[str, Any]], text: Text, seed: int) -> None:
+        self.examples, self.phrases, self.text = examples, phrases, text
+        self.rng = np.random.default_rng(seed)
+        self.pool: list[list[Example]] = []
+
+    def _refill(self, frames_per_batch: int) -> None:
+        """Sort a random handful by length, cut it into batches of about the same number of frames, and shuffle these."""
+        chosen = self.rng.choice(len(self.examples), size=min(2000, len(self.examples)), replace=False)
+        batch: list[Example] = []
+        for example in sorted((self.examples[i] for i in chosen), key=lambda e: e.num_frames):
+            if batch and (len(batch) + 1) * example.num_frames > frames_per_batch:
+                self.pool.append(batch)
+                batch = []
+            batch.append(example)
+        self.rng.shuffle(self.pool)  # type: ignore[arg-type]
+
+    def speech(self, frames_per_batch: int, translate: float, *, plain: bool = False) -> SpeechBatch:
+        """The next batch; each target is in the other language with probability `translate`."""
+        if not self.pool:
+            self._refill(frames_per_batch)
+        return self.collate(self.pool.pop(), translate, plain=plain)
+
+    def collate(self, chosen: list[Example], translate: float, *, plain: bool) -> SpeechBatch:
+        """Features, letters and targets of these clips; `plain` leaves the frames as they are."""
+        rows, letters, targets = [], [], []
+        for example in chosen:
+            frames = raw_frames(example.path, example.clip.offset, example.clip.length).astype(np.float32)
+            rows.append(stack(normalise(frames) if plain else augment(frames, self.rng)))
+            letters.append(self.text.ctc(example.text[example.language]))
+            language = example.language
+            if self.rng.random() < translate:
+                language = next(other for other in self.rng.permutation(LANGUAGES) if other != language)
+            targets.append(self.text.target(example.text[language], str(language)))
+        features = torch.nn.utils.rnn.pad_sequence(
+            [torch.from_numpy(r.values) for r in rows], batch_first=True
+        )
+        return SpeechBatch(
+            features,
+            torch.tensor([r.num_valid for r in rows]),
+            torch.tensor([len(r.values) for r in rows]),
+            torch.tensor([i for row in letters for i in row]),
+            torch.tensor([len(row) for row in letters]),
+            pad(targets),
+        )
+
+    def texts(self, count: int) -> TextBatch:
+        """Phrases in one language as source and in another as target."""
+        sources, targets = [], []
+        for i in self.rng.integers(0, len(self.phrases), size=count):
+            phrase = self.phrases[int(i)]["text"]
+            source, target = (str(lang) for lang in self.rng.permutation(LANGUAGES)[:2])
+            sources.append(self.text.source(phrase[source], source))
+            targets.append(self.text.target(phrase[target], target))
+        return TextBatch(pad(sources), torch.tensor([len(s) for s in sources]), pad(targets))

@@ -1,0 +1,350 @@
+"""Train the phrasebook's speech encoder, text encoder and text decoder, all tasks in one run.
+
+    python -m tools.phrasebook.train --work DIR --minutes 90
+
+Each step sees a batch of speech (transcribed or translated, with a character CTC on the conformer's frames beside the
+decoder's loss) and a batch of text. It resumes from its last state, takes new clips as speech sets grow, uses a GPU
+when there is one, and writes `main/log.csv`, `main/curves.png` and, for the exporter, `main/weights.safetensors`
+(a moving average). Units and vocoder have trainers of their own.
+"""
+
+import argparse
+import csv
+import math
+import random
+import signal
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from seamless_stream.models.seamless_m4t.network import Network
+from tools.phrasebook.batches import Batches, Example, SpeechBatch, TextBatch, examples_of
+from tools.phrasebook.recipe import (
+    BLANK,
+    CONFIG,
+    DEFAULT_WORK,
+    LANGUAGES,
+    Text,
+    read_phrases,
+    train_tokenizer,
+)
+
+PARTS = frozenset({"speech_encoder", "text_encoder", "text_decoder"})
+LABEL_SMOOTHING = 0.1
+MAX_NEW_TOKENS = 48
+
+
+@dataclass
+class Progress:
+    """Where a run stands; saved with the weights."""
+
+    step: int = 0
+    seconds: float = 0.0
+
+
+def learning_rate(step: int, options: argparse.Namespace) -> float:
+    """Warm-up, a long plateau, and a cosine to zero at the end: the CTC has to fall before the rate does."""
+    if step < options.warmup:
+        return float(options.rate * (step + 1) / options.warmup)
+    start = int(options.steps * options.plateau)
+    if step < start:
+        return float(options.rate)
+    done = min(1.0, (step - start) / max(1, options.steps - start))
+    return float(options.rate * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done))))
+
+
+class Trainer:
+    """The network with its auxiliary head, optimizer and moving average."""
+
+    def __init__(self, text: Text, device: torch.device) -> None:
+        self.text, self.device = text, device
+        self.network = Network(CONFIG, PARTS)
+        self._init_weights()
+        self.ctc_head = nn.Linear(CONFIG.hidden_size, len(text.letters) + 1)
+        self.network.to(device), self.ctc_head.to(device)
+        self.parameters = [*self.network.parameters(), *self.ctc_head.parameters()]
+        self.optimizer = torch.optim.AdamW(self.parameters, lr=1e-3, betas=(0.9, 0.98), weight_decay=0.01)
+        self.average = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
+        self.progress = Progress()
+
+    def _init_weights(self) -> None:
+        nn.init.normal_(self.network.tokens.weight, std=CONFIG.hidden_size**-0.5)
+        for name, parameter in self.network.named_parameters():
+            if parameter.dim() == 2 and "tokens" not in name and "distance" not in name:
+                nn.init.xavier_uniform_(parameter)
+            if name.endswith("distance.weight"):
+                nn.init.normal_(parameter, std=0.02)
+
+    def decoder_loss(self, states: Tensor, lengths: Tensor, targets: Tensor) -> Tensor:
+        """Cross-entropy of the tokens after the language token."""
+        state = self.network.text_decoder.init_state(states, lengths)
+        hidden, _ = self.network.decode(targets[:, :-1], state)
+        labels = targets[:, 1:].clone()
+        labels[:, 0] = CONFIG.pad_token_id  # the language is given, not predicted
+        logits = self.network.logits(hidden).flatten(0, 1)
+        return F.cross_entropy(
+            logits, labels.flatten(), ignore_index=CONFIG.pad_token_id, label_smoothing=LABEL_SMOOTHING
+        )
+
+    def speech_loss(self, batch: SpeechBatch) -> tuple[Tensor, Tensor]:
+        """Decoder loss and CTC loss of one batch of speech."""
+        encoder = self.network.speech_encoder
+        features, lengths, sizes = (t.to(self.device) for t in (batch.features, batch.lengths, batch.sizes))
+        frames, _ = encoder.stream(features, lengths, encoder.init_state(len(lengths)))
+        log_probs = self.ctc_head(frames).log_softmax(2).transpose(0, 1)  # [T, B, letters]
+        ctc = F.ctc_loss(
+            log_probs, batch.letters, batch.lengths, batch.letter_lengths, blank=BLANK, zero_infinity=True
+        )
+        states, state_lengths = encoder.adapt(frames, lengths, sizes)
+        return self.decoder_loss(states, state_lengths, batch.targets.to(self.device)), ctc
+
+    def text_loss(self, batch: TextBatch) -> Tensor:
+        """Decoder loss of one batch of text."""
+        lengths = batch.source_lengths.to(self.device)
+        states = self.network.encode_text(batch.sources.to(self.device), lengths)
+        return self.decoder_loss(states, lengths, batch.targets.to(self.device))
+
+    def step(self, batches: Batches, options: argparse.Namespace) -> dict[str, float]:
+        """One update; returns what is logged."""
+        rate = learning_rate(self.progress.step, options)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        speech, ctc = self.speech_loss(batches.speech(options.frames, options.translate))
+        text = self.text_loss(batches.texts(options.texts))
+        loss = speech + options.ctc * ctc + text
+        if not bool(torch.isfinite(loss)):
+            self.optimizer.zero_grad(set_to_none=True)
+            return {}
+        loss.backward()  # type: ignore[no-untyped-call]
+        norm = nn.utils.clip_grad_norm_(self.parameters, 5.0)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        decay = min(0.998, (self.progress.step + 1) / (self.progress.step + 20))
+        for name, value in self.network.state_dict().items():
+            self.average[name].lerp_(value, 1 - decay)
+        self.progress.step += 1
+        return {
+            "speech": speech.item(),
+            "ctc": ctc.item(),
+            "text": text.item(),
+            "norm": float(norm),
+            "rate": rate,
+        }
+
+    def save(self, folder: Path) -> None:
+        """State to resume from (weights-only loadable) and the average for the exporter; each replaced in one move."""
+        state = {
+            "network": self.network.state_dict(),
+            "ctc_head": self.ctc_head.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "average": self.average,
+            "step": self.progress.step,
+            "seconds": self.progress.seconds,
+        }
+        torch.save(state, folder / "state.tmp")
+        (folder / "state.tmp").replace(folder / "state.pt")
+        save_file({k: v.cpu().contiguous() for k, v in self.average.items()}, folder / "weights.tmp")
+        (folder / "weights.tmp").replace(folder / "weights.safetensors")
+        save_file(
+            {k: v.cpu() for k, v in self.ctc_head.state_dict().items()}, folder / "ctc_head.safetensors"
+        )
+
+    def load(self, folder: Path) -> None:
+        """Go on where `save` stopped."""
+        state = torch.load(folder / "state.pt", map_location=self.device, weights_only=True)
+        self.network.load_state_dict(state["network"])
+        self.ctc_head.load_state_dict(state["ctc_head"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.average = state["average"]
+        self.progress = Progress(state["step"], state["seconds"])
+
+    def start_from(self, weights: Path) -> None:
+        """Weights of an earlier export; the optimizer and the CTC head begin anew."""
+        self.network.load_state_dict(load_file(weights), strict=False)
+        self.average = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
+
+
+@torch.inference_mode()
+def greedy(network: Network, states: Tensor, lengths: Tensor, languages: list[int]) -> list[list[int]]:
+    """Greedy targets of a batch, without prompt and end: the check of training, not the product's decoder."""
+    state = network.text_decoder.init_state(states, lengths)
+    start = CONFIG.decoder_start_token_id
+    tokens = torch.tensor([[start, lang] for lang in languages], device=states.device)
+    rows: list[list[int]] = [[] for _ in languages]
+    open_rows = set(range(len(rows)))
+    for _ in range(MAX_NEW_TOKENS):
+        hidden, state = network.decode(tokens, state)
+        tokens = network.logits(hidden[:, -1:]).argmax(2)
+        for i in list(open_rows):
+            token = int(tokens[i, 0])
+            if token == CONFIG.eos_token_id:
+                open_rows.discard(i)
+            else:
+                rows[i].append(token)
+        if not open_rows:
+            break
+    return rows
+
+
+@torch.inference_mode()
+def check(trainer: Trainer, examples: list[Example], translate: bool) -> float:
+    """Share of held-out clips whose greedy text (transcript, or translation) is exactly right."""
+    network = Network(CONFIG, PARTS).to(trainer.device)
+    network.load_state_dict(trainer.average)
+    batches = Batches(examples, [], trainer.text, seed=0)
+    right = 0
+    ordered = sorted(examples, key=lambda e: e.num_frames)
+    for start in range(0, len(ordered), 16):
+        chosen = ordered[start : start + 16]
+        batch = batches.collate(chosen, 1.0 if translate else 0.0, plain=True)
+        moved = (t.to(trainer.device) for t in (batch.features, batch.lengths, batch.sizes))
+        states, lengths = network.speech_encoder(*moved)
+        for row, target in zip(
+            greedy(network, states, lengths, batch.targets[:, 1].tolist()), batch.targets, strict=True
+        ):
+            wanted = [t for t in target[2:].tolist() if t not in (CONFIG.pad_token_id, CONFIG.eos_token_id)]
+            right += row == wanted
+    return right / max(1, len(examples))
+
+
+def plot(folder: Path) -> None:
+    """Losses and held-out exactness over steps, from the log."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    with open(folder / "log.csv") as file:
+        rows = list(csv.DictReader(file))
+    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4))
+    for name in ("speech", "ctc", "text"):
+        points = [(int(r["step"]), float(r[name])) for r in rows if r[name]]
+        left.plot(*zip(*points, strict=True), label=name)
+    left.set(xlabel="step", ylabel="training loss", yscale="log")
+    for name in ("seen_asr", "seen_s2tt", "unseen_asr", "unseen_s2tt"):
+        points = [(int(r["step"]), 100 * float(r[name])) for r in rows if r[name]]
+        if points:
+            right.plot(*zip(*points, strict=True), label=name, marker=".")
+    right.set(xlabel="step", ylabel="held-out sentences exactly right, %", ylim=(0, 100))
+    left.legend(), right.legend()
+    figure.tight_layout()
+    figure.savefig(folder / "curves.png", dpi=110)
+    plt.close(figure)
+
+
+FIELDS = "step seconds speech ctc text norm rate seen_asr seen_s2tt unseen_asr unseen_s2tt clips".split()
+
+
+def held_out(work: Path, count: int) -> dict[str, list[Example]]:
+    """A fixed sample of the held-out clips that have been spoken, per set."""
+    found = {}
+    for name in ("seen", "unseen"):
+        phrases = {p["key"]: p for p in read_phrases(work / "corpus" / f"{name}.jsonl")}
+        examples = examples_of(work, [name], phrases)
+        random.Random(0).shuffle(examples)
+        found[name] = examples[:count]
+    return found
+
+
+def run(options: argparse.Namespace) -> None:
+    """The loop: step, log, check, save, until the minutes or the steps are used up."""
+    work, folder = options.work, options.work / "main"
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    folder.mkdir(parents=True, exist_ok=True)
+    phrases = read_phrases(work / "corpus" / "train.jsonl")
+    model_path = folder / "sentencepiece.bpe.model"
+    if not model_path.exists():
+        train_tokenizer((p["text"][lang] for p in phrases for lang in LANGUAGES), model_path)
+    text = Text(model_path)
+    torch.manual_seed(options.seed)
+    trainer = Trainer(text, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    if (folder / "state.pt").exists():
+        trainer.load(folder)
+        print(f"Resumed at step {trainer.progress.step}.")
+    elif options.start_from:
+        trainer.start_from(options.start_from)
+    by_key = {p["key"]: p for p in phrases}
+    batches = Batches([], phrases, text, options.seed + trainer.progress.step)
+    stop: list[int] = []
+    for name in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(name, lambda number, _: stop.append(number))
+    started, saved = time.monotonic(), time.monotonic()
+    before = trainer.progress.seconds
+    sums: dict[str, list[float]] = {}
+    while trainer.progress.step < options.steps and not stop:
+        if trainer.progress.step % 200 == 0 or not batches.examples:
+            batches.examples = examples_of(work, options.sets.split(","), by_key)
+        for key, value in trainer.step(batches, options).items():
+            sums.setdefault(key, []).append(value)
+        trainer.progress.seconds = before + time.monotonic() - started
+        if trainer.progress.step % options.log_every == 0:
+            row: dict[str, Any] = {k: f"{np.mean(v):.4g}" for k, v in sums.items()}
+            sums.clear()
+            row |= {
+                "step": trainer.progress.step,
+                "seconds": round(trainer.progress.seconds),
+                "clips": len(batches.examples),
+            }
+            if trainer.progress.step % options.check_every == 0:
+                for name, examples in held_out(work, options.check_clips).items():
+                    if examples:
+                        row[f"{name}_asr"] = f"{check(trainer, examples, False):.3f}"
+                        row[f"{name}_s2tt"] = f"{check(trainer, examples, True):.3f}"
+            write_row(folder, row)
+            print(" ".join(f"{k}={v}" for k, v in row.items()), flush=True)
+        if time.monotonic() - saved > 120:
+            trainer.save(folder)
+            saved = time.monotonic()
+        if time.monotonic() - started > 60 * options.minutes:
+            break
+    trainer.save(folder)
+    plot(folder)
+
+
+def write_row(folder: Path, row: dict[str, Any]) -> None:
+    """Append to the log, with its header first."""
+    path = folder / "log.csv"
+    new = not path.exists()
+    with open(path, "a", newline="") as file:
+        writer = csv.DictWriter(file, FIELDS)
+        if new:
+            writer.writeheader()
+        writer.writerow(row)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--work", type=Path, default=DEFAULT_WORK)
+    parser.add_argument("--sets", default="train1,train2", help="speech sets to train on, comma-separated")
+    parser.add_argument("--steps", type=int, default=10_000, help="where the learning rate reaches its end")
+    parser.add_argument("--minutes", type=float, default=1e9, help="stop (resumable) after this long")
+    parser.add_argument("--frames", type=int, default=5000, help="fbank frames of speech per batch")
+    parser.add_argument("--texts", type=int, default=24, help="phrases of text per batch")
+    parser.add_argument(
+        "--translate", type=float, default=0.5, help="share of speech targets in the other language"
+    )
+    parser.add_argument("--ctc", type=float, default=1.0, help="weight of the character CTC")
+    parser.add_argument("--rate", type=float, default=2e-3)
+    parser.add_argument("--warmup", type=int, default=300)
+    parser.add_argument("--plateau", type=float, default=0.6, help="share of the steps before the rate falls")
+    parser.add_argument("--threads", type=int, help="of torch; default: all cores")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--start-from", type=Path, help="weights of an earlier export")
+    parser.add_argument("--log-every", type=int, default=20)
+    parser.add_argument("--check-every", type=int, default=200)
+    parser.add_argument("--check-clips", type=int, default=64)
+    run(parser.parse_args())
+
+
+if __name__ == "__main__":
+    main()
