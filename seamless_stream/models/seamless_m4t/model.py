@@ -1,16 +1,15 @@
-"""SeamlessM4T v2 as the engine sees it: the network with its parts, and the family's answer to `models.base`."""
+"""SeamlessM4T v2 as the engine sees it: the family's answer to `models.base`, and how it is loaded."""
 
 from collections.abc import Iterable
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from seamless_stream.errors import CheckpointError, LanguageError, ModelError, SettingsError
 from seamless_stream.models.base import TASKS, Capabilities, EncoderOutput, Features, Prompt, Synthesis, Task
-from seamless_stream.models.checkpoint import CheckpointFiles, load_parameters
+from seamless_stream.models.checkpoint import CheckpointFiles
 from seamless_stream.models.seamless_m4t import features as feature_extraction
 from seamless_stream.models.seamless_m4t.config import (
     SPECIAL_UNITS,
@@ -19,70 +18,12 @@ from seamless_stream.models.seamless_m4t.config import (
     parse_config,
     parse_generation_config,
 )
-from seamless_stream.models.seamless_m4t.encoder import SpeechEncoder
-from seamless_stream.models.seamless_m4t.t2u_nar import TextToUnit, spell
-from seamless_stream.models.seamless_m4t.vocoder import Vocoder
+from seamless_stream.models.seamless_m4t.network import ALL_PARTS, PARTS_OF_TASK, Network
+from seamless_stream.models.seamless_m4t.t2u_nar import spell
 from seamless_stream.models.seamless_m4t.weights import is_unused, to_ours
+from seamless_stream.models.tensors import load_parameters
 from seamless_stream.models.tokenizer import SentencePieceTokenizer
-from seamless_stream.nn.transformer import Decoder, DecoderState, Encoder, embed
-
-Part = str
-PARTS_OF_TASK: dict[Task, frozenset[Part]] = {
-    "asr": frozenset({"speech_encoder", "text_decoder"}),
-    "s2tt": frozenset({"speech_encoder", "text_decoder"}),
-    "s2st": frozenset({"speech_encoder", "text_decoder", "t2u", "vocoder"}),
-    "t2tt": frozenset({"text_encoder", "text_decoder"}),
-    "t2st": frozenset({"text_encoder", "text_decoder", "t2u", "vocoder"}),
-}
-ALL_PARTS = frozenset().union(*PARTS_OF_TASK.values())
-
-
-class Network(nn.Module):
-    """The parts that the wanted tasks need; absent parts are not built and not loaded."""
-
-    def __init__(self, config: SeamlessM4TConfig, parts: frozenset[Part] = ALL_PARTS) -> None:
-        super().__init__()
-        width, activation = config.hidden_size, config.activation_function
-        self.parts = parts
-        self.tokens = nn.Embedding(config.vocab_size, width)
-        if not config.tie_word_embeddings:
-            self.lm_head = nn.Linear(width, config.vocab_size, bias=False)
-        self.embedding_scale = config.embedding_scale
-        self.padding_id = config.pad_token_id
-        self.text_decoder = Decoder(
-            width, config.decoder_layers, config.decoder_attention_heads, config.decoder_ffn_dim, activation
-        )
-        if "speech_encoder" in parts:
-            self.speech_encoder = SpeechEncoder(config)
-        if "text_encoder" in parts:
-            self.text_encoder = Encoder(
-                width, config.encoder_layers, config.encoder_attention_heads, config.encoder_ffn_dim, activation
-            )
-        if "t2u" in parts:
-            self.t2u = TextToUnit(config)
-        if "vocoder" in parts:
-            self.vocoder = Vocoder(config)
-
-    def embed(self, token_ids: Tensor, start: Tensor) -> Tensor:
-        """token_ids [B, T] -> [B, T, D]; one table of tokens for encoder, decoder and, where tied, the head."""
-        return embed(self.tokens, self.embedding_scale, self.padding_id, token_ids, start)
-
-    def encode_text(self, token_ids: Tensor, lengths: Tensor) -> Tensor:
-        """token_ids [B, S] -> states [B, S, D]."""
-        y: Tensor = self.text_encoder(self.embed(token_ids, torch.zeros_like(lengths)), lengths)
-        return y
-
-    def decode(self, token_ids: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
-        """The next tokens of each row [B, T] -> hidden states [B, T, D], state."""
-        hidden: Tensor
-        hidden, state = self.text_decoder(self.embed(token_ids, state.length), state)
-        return hidden, state
-
-    def logits(self, hidden: Tensor) -> Tensor:
-        """hidden [B, T, D] -> [B, T, V]."""
-        head = self.tokens if not hasattr(self, "lm_head") else self.lm_head
-        return F.linear(hidden, head.weight)
-
+from seamless_stream.nn.transformer import DecoderState
 
 class TextDecoder:
     """`base.Decoder` over the network's text decoder and its head."""

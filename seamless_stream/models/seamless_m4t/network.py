@@ -1,0 +1,68 @@
+"""The torch network of SeamlessM4T v2, built of the parts that the wanted tasks need."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from seamless_stream.models.base import Task
+from seamless_stream.models.seamless_m4t.config import SeamlessM4TConfig
+from seamless_stream.models.seamless_m4t.encoder import SpeechEncoder
+from seamless_stream.models.seamless_m4t.t2u_nar import TextToUnit
+from seamless_stream.models.seamless_m4t.vocoder import Vocoder
+from seamless_stream.nn.transformer import Decoder, DecoderState, Encoder, embed
+
+PARTS_OF_TASK: dict[Task, frozenset[str]] = {
+    "asr": frozenset({"speech_encoder", "text_decoder"}),
+    "s2tt": frozenset({"speech_encoder", "text_decoder"}),
+    "s2st": frozenset({"speech_encoder", "text_decoder", "t2u", "vocoder"}),
+    "t2tt": frozenset({"text_encoder", "text_decoder"}),
+    "t2st": frozenset({"text_encoder", "text_decoder", "t2u", "vocoder"}),
+}
+ALL_PARTS: frozenset[str] = frozenset().union(*PARTS_OF_TASK.values())
+
+
+class Network(nn.Module):
+    """The parts that the wanted tasks need; absent parts are not built and not loaded."""
+
+    def __init__(self, config: SeamlessM4TConfig, parts: frozenset[str] = ALL_PARTS) -> None:
+        super().__init__()
+        width, activation = config.hidden_size, config.activation_function
+        self.parts = parts
+        self.tokens = nn.Embedding(config.vocab_size, width)
+        if not config.tie_word_embeddings:
+            self.lm_head = nn.Linear(width, config.vocab_size, bias=False)
+        self.embedding_scale = config.embedding_scale
+        self.padding_id = config.pad_token_id
+        self.text_decoder = Decoder(
+            width, config.decoder_layers, config.decoder_attention_heads, config.decoder_ffn_dim, activation
+        )
+        if "speech_encoder" in parts:
+            self.speech_encoder = SpeechEncoder(config)
+        if "text_encoder" in parts:
+            self.text_encoder = Encoder(
+                width, config.encoder_layers, config.encoder_attention_heads, config.encoder_ffn_dim, activation
+            )
+        if "t2u" in parts:
+            self.t2u = TextToUnit(config)
+        if "vocoder" in parts:
+            self.vocoder = Vocoder(config)
+
+    def embed(self, token_ids: Tensor, start: Tensor) -> Tensor:
+        """token_ids [B, T] -> [B, T, D]; one table of tokens for encoder, decoder and, where tied, the head."""
+        return embed(self.tokens, self.embedding_scale, self.padding_id, token_ids, start)
+
+    def encode_text(self, token_ids: Tensor, lengths: Tensor) -> Tensor:
+        """token_ids [B, S] -> states [B, S, D]."""
+        y: Tensor = self.text_encoder(self.embed(token_ids, torch.zeros_like(lengths)), lengths)
+        return y
+
+    def decode(self, token_ids: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
+        """The next tokens of each row [B, T] -> hidden states [B, T, D], state."""
+        hidden: Tensor
+        hidden, state = self.text_decoder(self.embed(token_ids, state.length), state)
+        return hidden, state
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """hidden [B, T, D] -> [B, T, V]."""
+        head = self.tokens if not hasattr(self, "lm_head") else self.lm_head
+        return F.linear(hidden, head.weight)
