@@ -30,7 +30,8 @@ def spread_relative_scores(scores: Tensor, num_keys: int, max_left: int) -> Tens
     every distance of every query, and shifted by one column per query through a view with one column less.
     """
     batch, heads, num_queries, num_distances = scores.shape
-    columns = num_queries + num_keys - 1  # distances -(S - 1) .. T - 1
+    # Distances -(S - 1) .. T - 1. A lone query needs one more: the view below drops a column.
+    columns = max(num_queries, 2) + num_keys - 1
     first = num_keys - 1 - max_left  # how many columns lie left of the table
     last = columns - first - num_distances
     middle = scores[..., max(-first, 0) : num_distances + min(last, 0)]
