@@ -1,0 +1,63 @@
+# Everything runs in a virtual environment of its own, .venv, which the first target builds.
+#   make demo    spoken sentences -> translated captions and speech in out/
+#   make test    style, types, and all tests
+#   make help    the rest
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SAMPLES := seamless_stream/checkpoints/samples
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check format clean phrasebook check-full-size measure-loading bench
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+
+$(VENV)/.runtime: pyproject.toml constraints.txt
+	@echo "== Building a virtual environment in $(VENV) (a few minutes, about 1.5 GB; nothing outside it is touched)"
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v <= (3, 13) else "Python 3.11 to 3.13 is needed, this is %d.%d: make PYTHON=python3.12 ..." % v)'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@# torch alone and first, at its pinned version: a range would choose a build with gigabytes of CUDA
+	$(BIN)/pip install --quiet --constraint constraints.txt torch==2.13.0
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.runtime
+	@echo "== Adding what the tests need (transformers as the oracle, pytest, ruff, mypy)"
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+demo: $(VENV)/.runtime  ## spoken sentences become translated captions and speech in out/
+	@$(BIN)/python tools/demo.py
+
+test: check  ## style, types and all tests (no sound card, GPU or network needed)
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.dev  ## ruff format and lint, mypy --strict, layering
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest tests/test_architecture.py
+
+format: $(VENV)/.dev  ## let ruff mend what it can
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+check-full-size: $(VENV)/.dev  ## v2-large architecture with random weights against transformers (20 GB of memory, 10 GB of disk)
+	$(BIN)/python tools/check_full_size.py
+
+measure-loading: $(VENV)/.dev  ## peak memory of loading the full-size random checkpoint
+	$(BIN)/python tools/measure_loading.py
+
+bench: $(VENV)/.dev  ## speech encoder against transformers, alternating in one run
+	$(BIN)/python tools/bench_encoder.py
+
+phrasebook: $(VENV)/.dev  ## train the bundled checkpoint again, from grammar to weights (hours; resumes)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[phrasebook]'
+	$(BIN)/python -m tools.phrasebook.build
+
+clean:  ## remove the virtual environment, out/ and caches
+	rm -rf $(VENV) out build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
