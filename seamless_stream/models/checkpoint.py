@@ -1,0 +1,366 @@
+"""Where weights come from: bundled with the package, a directory, or the Hugging Face hub.
+
+Knows the files of a checkpoint in Hugging Face layout, the hub cache and the few checkpoints that are known
+by name. It does not know what a configuration means, nor how a family names its tensors.
+"""
+
+import difflib
+import hashlib
+import json
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any, Literal
+
+import huggingface_hub
+from huggingface_hub.errors import (
+    HfHubHTTPError,
+    HFValidationError,
+    LocalEntryNotFoundError,
+    OfflineModeIsEnabled,
+)
+
+from seamless_stream.errors import CheckpointError
+from seamless_stream.models.base import TASKS, Task
+from seamless_stream.models.tensors import TensorFiles, load_parameters, read_header, read_json, shard_files
+
+__all__ = [
+    "KNOWN",
+    "PHRASEBOOK_DIRECTORY",
+    "CheckpointFiles",
+    "KnownCheckpoint",
+    "ListedCheckpoint",
+    "TensorFiles",
+    "list_checkpoints",
+    "load_parameters",
+    "pull",
+    "resolve",
+    "verify",
+]
+
+PHRASEBOOK_DIRECTORY = Path(__file__).parent.parent / "checkpoints" / "phrasebook"
+CONFIG_FILE = "config.json"
+GENERATION_CONFIG_FILE = "generation_config.json"
+PREPROCESSOR_CONFIG_FILE = "preprocessor_config.json"
+TOKENIZER_FILE = "sentencepiece.bpe.model"
+REQUIRED_FILES = (CONFIG_FILE, GENERATION_CONFIG_FILE, TOKENIZER_FILE)
+CHECKSUM_FILE = "SHA256SUMS"
+
+# What is pulled of a hub repository; the released one also holds the original weights in another format.
+PULLED_FILES = [
+    *REQUIRED_FILES,
+    PREPROCESSOR_CONFIG_FILE,
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "model*.safetensors",
+    "model.safetensors.index.json",
+]
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+
+Origin = Literal["bundled", "directory", "hub"]
+
+
+@dataclass(frozen=True)
+class KnownCheckpoint:
+    """One line of `seamless-stream models`; `hub_id` is None for what ships with the package."""
+
+    name: str
+    hub_id: str | None
+    revision: str
+    family: str
+    million_parameters: float | None  # None: read from the files, which are always here
+    gigabytes: float | None  # on disk, 10^9 bytes
+    licence: str
+    tasks: tuple[Task, ...]
+    scope: str
+
+
+# `main` is no pin in itself: the first pull resolves it to a commit and records that (see
+# `_recorded_revision`), and from then on only an explicit pull moves it. A commit hash belongs here as soon
+# as somebody has verified one.
+KNOWN = (
+    KnownCheckpoint(
+        "phrasebook", None, "", "seamless_m4t_v2", None, None, "MIT", TASKS,
+        "travel phrases only; for open speech: seamless-stream models pull v2-large",
+    ),
+    KnownCheckpoint(
+        "v2-large", "facebook/seamless-m4t-v2-large", "main", "seamless_m4t_v2", 2309.25, 9.24,
+        "CC-BY-NC-4.0", TASKS, "open speech, about 100 languages; not for commercial use",
+    ),
+)  # fmt: skip
+_BY_NAME = {known.name: known for known in KNOWN}
+DEFAULT_HUB_NAME = "v2-large"
+
+
+@dataclass(frozen=True)
+class CheckpointFiles:
+    """A checkpoint on this machine; files are read when asked for, and at most once."""
+
+    name: str
+    origin: Origin
+    directory: Path
+    revision: str | None = None  # commit, of what came from the hub
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """The parsed `config.json`; this and the next two raise CheckpointError."""
+        return read_json(self.directory / CONFIG_FILE)
+
+    @cached_property
+    def generation_config(self) -> dict[str, Any]:
+        """The parsed `generation_config.json`."""
+        return read_json(self.directory / GENERATION_CONFIG_FILE)
+
+    @cached_property
+    def preprocessor_config(self) -> dict[str, Any]:
+        """The parsed `preprocessor_config.json`."""
+        return read_json(self.directory / PREPROCESSOR_CONFIG_FILE)
+
+    @cached_property
+    def tensors(self) -> TensorFiles:
+        """All weights, headers only."""
+        return TensorFiles.open(self.directory)
+
+    @property
+    def tokenizer_model(self) -> Path:
+        """The sentencepiece model."""
+        return self.directory / TOKENIZER_FILE
+
+    @property
+    def description(self) -> str:
+        """One line for people: which checkpoint this is and what it is good for."""
+        known = _BY_NAME.get(self.name)
+        what = f"bundled {self.name}" if self.origin == "bundled" else self.name
+        at = f" at {self.revision[:12]}" if self.revision else ""
+        return f"{what}{at}: {known.scope}" if known else f"{what}{at} ({self.directory})"
+
+
+def absent_files(directory: Path) -> list[str]:
+    """Names of the files that a checkpoint directory lacks; raises CheckpointError for a broken index."""
+    needed = [*(directory / name for name in REQUIRED_FILES), *shard_files(directory)]
+    return [file.name for file in needed if not file.exists()]
+
+
+# --- resolving a name
+
+
+def resolve(name: str, *, revision: str | None = None, offline: bool = False) -> CheckpointFiles:
+    """The files of `auto`, a known name, a directory or a hub id; downloads a hub id that is not here.
+
+    `auto` is v2-large where that is in the hub cache already, else the phrasebook; it never downloads.
+
+    Raises:
+        CheckpointError: unknown, incomplete, not downloadable, or not here while offline; says what to run.
+    """
+    if name == "auto":
+        return _in_hub_cache(DEFAULT_HUB_NAME, None) or _bundled("phrasebook")
+    if name in _BY_NAME and _BY_NAME[name].hub_id is None:
+        return _bundled(name)
+    if name not in _BY_NAME and Path(name).expanduser().is_dir():
+        return _directory(name)
+    _check_name(name)
+    found = _in_hub_cache(name, revision)
+    if found is not None:
+        return found
+    if offline or huggingface_hub.constants.HF_HUB_OFFLINE:
+        raise CheckpointError(
+            f"`{name}` is not complete in the hub cache and downloads are off. "
+            f"Run `seamless-stream models pull {name}` with them on."
+        )
+    return pull(name, revision=revision or _recorded_revision(_hub_id(name)))
+
+
+def pull(name: str, *, revision: str | None = None) -> CheckpointFiles:
+    """Download a known name or hub id into the hub cache, resuming where it was interrupted.
+
+    Without a revision this takes and records the newest commit, also where an older one is here.
+    Progress goes to stderr.
+
+    Raises:
+        CheckpointError: unknown, no connection, no such revision, or incomplete there.
+    """
+    if name in _BY_NAME and _BY_NAME[name].hub_id is None:
+        return _bundled(name)
+    _check_name(name)
+    hub_id, wanted = _hub_id(name), revision or _default_revision(name)
+    directory = Path(_snapshot(hub_id, wanted))
+    absent = absent_files(directory)
+    if absent:
+        raise CheckpointError(f"`{hub_id}` at {wanted} must hold {', '.join(absent)}, but does not.")
+    if revision is None:
+        _record_revision(hub_id, directory.name)
+    return CheckpointFiles(name, "hub", directory, directory.name)
+
+
+def _bundled(name: str) -> CheckpointFiles:
+    directory = PHRASEBOOK_DIRECTORY
+    if not (directory / CONFIG_FILE).exists():
+        raise CheckpointError(f"The bundled checkpoint `{name}` must be in `{directory}`, but is not.")
+    return CheckpointFiles(name, "bundled", directory)
+
+
+def _directory(name: str) -> CheckpointFiles:
+    directory = Path(name).expanduser()
+    absent = absent_files(directory)
+    if absent:
+        raise CheckpointError(f"`{name}` must be a checkpoint, but lacks {', '.join(absent)}.")
+    return CheckpointFiles(name, "directory", directory)
+
+
+def _check_name(name: str) -> None:
+    """A name that is neither known nor has the form of a hub id is refused before anybody asks the hub."""
+    if name in _BY_NAME or (HUB_ID.fullmatch(name) and not name.startswith(".")):
+        return
+    if os.sep in name or name.startswith((".", "~")):
+        raise CheckpointError(f"Model `{name}` must be a directory, but there is none.")
+    near = difflib.get_close_matches(name, ["auto", *_BY_NAME], n=1)
+    meant = f" Did you mean `{near[0]}`?" if near else ""
+    names = ", ".join(["auto", *_BY_NAME])
+    raise CheckpointError(
+        f"Model `{name}` must be one of {names}, a directory or a hub id `org/name`.{meant}"
+    )
+
+
+# --- the hub
+
+
+def _hub_id(name: str) -> str:
+    known = _BY_NAME.get(name)
+    return known.hub_id if known and known.hub_id else name
+
+
+def _default_revision(name: str) -> str:
+    return _BY_NAME[name].revision if name in _BY_NAME else "main"
+
+
+def _revisions_file() -> Path:
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(cache) / "seamless_stream" / "revisions.json"
+
+
+def _recorded_revisions() -> dict[str, str]:
+    file = _revisions_file()
+    return read_json(file) if file.exists() else {}
+
+
+def _recorded_revision(hub_id: str) -> str | None:
+    """The commit of the first pull: another program that moves `main` in the hub cache must not move ours."""
+    return _recorded_revisions().get(hub_id)
+
+
+def _record_revision(hub_id: str, commit: str) -> None:
+    file = _revisions_file()
+    file.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = file.with_suffix(f".{os.getpid()}.tmp")
+    unfinished.write_text(json.dumps(_recorded_revisions() | {hub_id: commit}, indent=2) + "\n")
+    unfinished.replace(file)  # a reader sees the old file or the new one
+
+
+def _in_hub_cache(name: str, revision: str | None) -> CheckpointFiles | None:
+    """The checkpoint as the cache has it, or None where any file is absent; asks nobody."""
+    hub_id = _hub_id(name)
+    wanted = revision or _recorded_revision(hub_id) or _default_revision(name)
+    try:
+        directory = Path(
+            huggingface_hub.snapshot_download(
+                hub_id, revision=wanted, allow_patterns=PULLED_FILES, local_files_only=True
+            )
+        )
+    except (LocalEntryNotFoundError, HFValidationError):
+        return None
+    return None if absent_files(directory) else CheckpointFiles(name, "hub", directory, directory.name)
+
+
+def _snapshot(hub_id: str, revision: str) -> str:
+    try:
+        return huggingface_hub.snapshot_download(hub_id, revision=revision, allow_patterns=PULLED_FILES)
+    except HfHubHTTPError as error:  # no such repository or revision, gated, server trouble
+        status = error.response.status_code if error.response is not None else "unknown"
+        raise CheckpointError(
+            f"`{hub_id}` at {revision} cannot be pulled: the hub answered {status}."
+        ) from error
+    except (LocalEntryNotFoundError, OfflineModeIsEnabled) as error:
+        raise CheckpointError(f"`{hub_id}` cannot be pulled: the hub cannot be reached from here.") from error
+    except HFValidationError as error:
+        raise CheckpointError(f"`{hub_id}` is no hub id: {error}") from error
+    except OSError as error:
+        raise CheckpointError(f"`{hub_id}` cannot be pulled: {error}.") from error
+
+
+# --- listing and verifying
+
+
+@dataclass(frozen=True)
+class ListedCheckpoint:
+    """A known checkpoint and whether it is here; the numbers are those of the files where they are."""
+
+    known: KnownCheckpoint
+    files: CheckpointFiles | None
+    million_parameters: float | None
+    gigabytes: float | None
+
+
+def list_checkpoints() -> list[ListedCheckpoint]:
+    """Every known checkpoint; asks nobody."""
+    return [_listed(known) for known in KNOWN]
+
+
+def _listed(known: KnownCheckpoint) -> ListedCheckpoint:
+    try:
+        files = _in_hub_cache(known.name, None) if known.hub_id else _bundled(known.name)
+        tensors = files.tensors if files else None
+    except CheckpointError:  # absent or damaged; `verify` says which
+        files = tensors = None
+    if tensors is None:
+        return ListedCheckpoint(known, files, known.million_parameters, known.gigabytes)
+    return ListedCheckpoint(known, files, tensors.num_parameters / 1e6, tensors.nbytes / 1e9)
+
+
+def verify(files: CheckpointFiles) -> list[str]:
+    """Everything that is wrong with a checkpoint's files, in sentences; empty if nothing is.
+
+    Checks that all files are there and readable, that each shard is as long as its header says and each
+    tensor's place fits its dtype and shape, that the index agrees with the shards, and checksums where a
+    SHA256SUMS lists them.
+    """
+    problems = []
+    for name in (CONFIG_FILE, GENERATION_CONFIG_FILE, PREPROCESSOR_CONFIG_FILE):
+        problems += _problem_of(partial(read_json, files.directory / name))
+    if not files.tokenizer_model.exists():
+        problems.append(f"`{files.directory}` must hold `{TOKENIZER_FILE}`, but does not.")
+    shards = _problem_of(partial(shard_files, files.directory))
+    if not shards:
+        for shard in shard_files(files.directory):
+            shards += _problem_of(partial(read_header, shard))
+    problems += shards or _problem_of(partial(TensorFiles.open, files.directory))
+    return problems + _wrong_checksums(files.directory)
+
+
+def _problem_of(check: Callable[[], object]) -> list[str]:
+    try:
+        check()
+    except CheckpointError as error:
+        return [str(error)]
+    return []
+
+
+def _wrong_checksums(directory: Path) -> list[str]:
+    manifest = directory / CHECKSUM_FILE
+    if not manifest.exists():
+        return []
+    problems = []
+    for line in manifest.read_text().splitlines():
+        said, _, name = line.partition("  ")
+        file = directory / name.lstrip("*")
+        if not file.is_file():
+            problems.append(f"`{directory}` must hold `{name}`, but does not.")
+            continue
+        with file.open("rb") as stream:
+            found = hashlib.file_digest(stream, "sha256").hexdigest()
+        if found != said:
+            problems.append(f"`{file}` must have SHA-256 {said}, but has {found}.")
+    return problems
