@@ -86,7 +86,7 @@ def test_lost_data_are_noticed(tmp_path: Path) -> None:
     [np.zeros(0, np.int16), np.zeros(5, np.float32), np.zeros((5, 80), np.int16)],
     ids=["empty", "dtype", "shape"],
 )
-def test_bad_rows_are_refused(tmp_path: Path, rows: np.ndarray) -> None:  # type: ignore[type-arg]
+def test_bad_rows_are_refused(tmp_path: Path, rows: np.ndarray) -> None:
     with ClipWriter(tmp_path, SAMPLES) as writer, pytest.raises(ValueError, match="`rows` must be int16"):
         writer.append("a", "v", rows)
     assert len(ClipSet(tmp_path)) == 0

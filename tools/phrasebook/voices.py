@@ -1,0 +1,161 @@
+"""Which voices there are, whose they are, and in which set each one speaks.
+
+A table of voices (facts) and a table of casts (choices). How an engine is driven is in `engines.py`; what is
+said is in the corpus. No speaker of an unseen cast speaks in a training cast, in either language.
+"""
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from tools.phrasebook.corpus import DEFAULT_WORK
+from tools.phrasebook.engines import fetch_kokoro, use_kokoro
+
+APACHE: Final = "Apache-2.0"
+CMU: Final = "CMU (free, BSD-like)"
+CSTR: Final = "CSTR and CMU (free, BSD-like)"
+OWN_OUTPUT: Final = "engine GPL-3.0, no claim on its output"
+
+
+@dataclass(frozen=True)
+class Voice:
+    name: str
+    engine: str
+    language: str
+    model: str
+    licence: str
+
+
+def _voices(engine: str, language: str, licence: str, models: dict[str, str]) -> list[Voice]:
+    return [Voice(name, engine, language, model, licence) for name, model in models.items()]
+
+
+def _kokoro(language: str, code: str, names: str) -> list[Voice]:
+    return _voices("kokoro", language, APACHE, {f"kokoro-{code}-{n}": f"{code}:{n}" for n in names.split()})
+
+
+def _espeak(language: str, models: str) -> list[Voice]:
+    return _voices("espeak", language, OWN_OUTPUT, {f"espeak-{model}": model for model in models.split()})
+
+
+_ALL: Final = [
+    *_voices("pico", "eng", APACHE, {"pico-en-GB": "en-GB", "pico-en-US": "en-US"}),
+    *_voices("pico", "spa", APACHE, {"pico-es-ES": "es-ES"}),
+    *_voices("pico", "fra", APACHE, {"pico-fr-FR": "fr-FR"}),
+    *_voices("pico", "deu", APACHE, {"pico-de-DE": "de-DE"}),
+    *_voices("flite", "eng", CMU, {f"flite-{name}": name for name in ("slt", "rms", "awb", "kal16")}),
+    *_voices("festival", "eng", CSTR, {"festival-ked": "ked_diphone", "festival-kal": "kal_diphone"}),
+    *_voices("festival", "eng", CMU, {"festival-slt-hts": "cmu_us_slt_arctic_hts"}),
+    *_voices("hibari", "eng", APACHE, {"hibari-heart": "heart"}),
+    *_espeak("eng", "en-us+m3 en-gb en-gb-x-rp+f2 en-us+f4 en-gb-scotland+m7"),
+    *_espeak("spa", "es es+f2 es+m3 es+f4 es-419+m7 es-419+f3"),
+    *_kokoro("eng", "en", "am_puck af_sarah"),
+    *_kokoro("spa", "es", "em_alex ef_dora em_santa am_michael"),
+    *_kokoro("spa", "es", "af_bella bf_emma bm_george if_sara im_nicola pf_dora"),
+]
+VOICES: Final = {voice.name: voice for voice in _ALL}
+
+Range = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Role:
+    """A voice in a set: how often it speaks, and between which limits its factors are drawn.
+
+    `warp` resamples the finished speech, which moves pitch and formants together (another throat); the
+    engine's speed makes up for it where the engine has one.
+    """
+
+    voice: str
+    weight: float
+    pitch: Range = (1.0, 1.0)
+    speed: Range = (1.0, 1.0)
+    warp: Range = (1.0, 1.0)
+
+
+def _group(
+    names: str, weight: float, speed: Range = (1.0, 1.0), warp: Range = (1.0, 1.0)
+) -> tuple[Role, ...]:
+    """Voices that share `weight` evenly."""
+    voices = names.split()
+    return tuple(Role(name, weight / len(voices), speed=speed, warp=warp) for name in voices)
+
+
+_NARROW: Final = (0.95, 1.06)
+_WIDE: Final = (0.86, 1.16)
+_PACE: Final = (0.88, 1.15)
+
+_TRAIN1: Final[dict[str, tuple[Role, ...]]] = {
+    "eng": (
+        Role("pico-en-GB", 0.30, (0.90, 1.12), _PACE, _NARROW),
+        Role("pico-en-US", 0.26, (0.90, 1.12), _PACE, _NARROW),
+        *_group("flite-slt flite-rms", 0.44, _PACE, _NARROW),
+    ),
+    "spa": (
+        Role("pico-es-ES", 0.34, (0.92, 1.10), _PACE, _NARROW),
+        Role("pico-es-ES", 0.26, (0.72, 0.88), _PACE, (0.85, 0.94)),
+        Role("pico-es-ES", 0.25, (1.04, 1.25), _PACE, (1.04, 1.14)),
+        *_group("espeak-es espeak-es+f2", 0.15, _PACE, _NARROW),
+    ),
+}
+CASTS: Final[dict[str, dict[str, tuple[Role, ...]]]] = {
+    "target": {
+        "eng": (Role("pico-en-GB", 1.0),),
+        "spa": (Role("pico-es-ES", 1.0),),
+        "fra": (Role("pico-fr-FR", 1.0),),
+        "deu": (Role("pico-de-DE", 1.0),),
+    },
+    "train1": _TRAIN1,
+    "train2": {
+        "eng": (
+            Role("pico-en-GB", 0.17, (0.75, 1.25), _PACE, _WIDE),
+            Role("pico-en-US", 0.17, (0.75, 1.25), _PACE, _WIDE),
+            *_group("flite-slt flite-rms", 0.24, _PACE, _WIDE),
+            *_group("flite-kal16", 0.08, _PACE, _WIDE),
+            *_group("festival-slt-hts", 0.08, (1.0, 1.0), _WIDE),
+            *_group("hibari-heart", 0.16, _PACE, _WIDE),
+            *_group("espeak-en-us+m3 espeak-en-gb espeak-en-gb-x-rp+f2", 0.06, _PACE, _WIDE),
+            *_group("espeak-en-us+f4 espeak-en-gb-scotland+m7", 0.04, _PACE, _WIDE),
+        ),
+        "spa": (
+            Role("pico-es-ES", 0.36, (0.85, 1.20), _PACE, (0.92, 1.10)),
+            Role("pico-es-ES", 0.20, (0.68, 0.90), _PACE, (0.82, 0.94)),
+            Role("pico-es-ES", 0.18, (1.00, 1.25), _PACE, (1.04, 1.18)),
+            *_group("espeak-es espeak-es+f2 espeak-es+m3", 0.13, _PACE, _WIDE),
+            *_group("espeak-es+f4 espeak-es-419+m7 espeak-es-419+f3", 0.105, _PACE, _WIDE),
+            # Kokoro takes about as long as the speech lasts: 400 clips of 16000.
+            *_group("kokoro-es-em_alex kokoro-es-ef_dora", 0.0125, (0.9, 1.1), _NARROW),
+            *_group("kokoro-es-af_bella kokoro-es-bf_emma kokoro-es-bm_george", 0.0065, (0.9, 1.1), _NARROW),
+            *_group("kokoro-es-if_sara kokoro-es-im_nicola kokoro-es-pf_dora", 0.006, (0.9, 1.1), _NARROW),
+        ),
+    },
+    "seen": _TRAIN1,
+    "unseen": {
+        "eng": _group("festival-ked flite-awb kokoro-en-am_puck kokoro-en-af_sarah", 1.0),
+        "spa": _group("kokoro-es-em_santa kokoro-es-am_michael", 1.0),
+    },
+}
+CASTS["target_heldout"] = CASTS["target"]
+
+
+def kokoro_folder(work: Path) -> Path:
+    return work / "voices" / "kokoro"
+
+
+def prepare(work: Path) -> None:
+    """Tells the engines of this process where their files lie."""
+    use_kokoro(kokoro_folder(work))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Fetch the voices that are not installed as packages.")
+    parser.add_argument("--work", type=Path, default=DEFAULT_WORK)
+    work: Path = parser.parse_args().work
+    fetch_kokoro(kokoro_folder(work))
+    for voice in VOICES.values():
+        print(f"{voice.language}  {voice.name:28} {voice.licence}")
+
+
+if __name__ == "__main__":
+    main()
