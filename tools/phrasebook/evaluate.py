@@ -1,0 +1,270 @@
+"""Measure the phrasebook checkpoint on held-out speech and write the table of its model card.
+
+    python -m tools.phrasebook.evaluate --work DIR [--model DIR] [--parts text speech human] [--limit N]
+
+Everything runs through the product's own loader and decoder (greedy). Word error rate is over lower-cased words without
+punctuation (jiwer), BLEU is sacrebleu's with its signature. `speech` lets Whisper base transcribe what the checkpoint
+says (never a dependency of the product), beside the target voice itself; `human` reads what Debian's
+asterisk-core-sounds-{en,es}-g722 packages ship: numbers, days, months, single words by one speaker a language.
+"""
+
+import argparse
+import json
+import re
+import unicodedata
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jiwer
+import numpy as np
+import sacrebleu
+import torch
+
+from seamless_stream.engine.decoding import Decoded, decode
+from seamless_stream.models.base import EncoderOutput
+from seamless_stream.models.registry import load_model
+from seamless_stream.models.seamless_m4t.model import SeamlessM4T
+from seamless_stream.settings import DecodingSettings
+from tools.phrasebook.recipe import DEFAULT_WORK, LANGUAGES, read_phrases
+from tools.phrasebook.shards import ClipSet
+
+BUNDLED = Path(__file__).parents[2] / "seamless_stream" / "checkpoints" / "phrasebook"
+ASTERISK = Path("/usr/share/asterisk/sounds")
+ASTERISK_FOLDERS = {"eng": "en_US_f_Allison", "spa": "es_MX_f_Allison"}
+SETTINGS = DecodingSettings(max_new_tokens=48)
+
+HUMAN_WORDS: dict[str, dict[str, str]] = {
+    "eng": {
+        **{
+            f"digits/{i}": w
+            for i, w in enumerate(
+                "zero one two three four five six seven eight nine ten eleven twelve "
+                "thirteen fourteen fifteen sixteen seventeen eighteen nineteen twenty".split()
+            )
+        },
+        **{
+            f"digits/{10 * i}": w
+            for i, w in enumerate("thirty forty fifty sixty seventy eighty ninety".split(), 3)
+        },
+        **{
+            f"digits/day-{i}": w
+            for i, w in enumerate("Sunday Monday Tuesday Wednesday Thursday Friday Saturday".split())
+        },
+        **{
+            f"digits/mon-{i}": w
+            for i, w in enumerate(
+                "January February March April May June July August September October November December".split()
+            )
+        },
+        "digits/today": "today",
+        "digits/tomorrow": "tomorrow",
+        "digits/hundred": "hundred",
+        "digits/oclock": "o'clock",
+    },
+    "spa": {
+        **{
+            f"digits/{i}": w
+            for i, w in enumerate(
+                "cero uno dos tres cuatro cinco seis siete ocho nueve diez once doce "
+                "trece catorce quince dieciséis diecisiete dieciocho diecinueve veinte".split()
+            )
+        },
+        **{
+            f"digits/{10 * i}": w
+            for i, w in enumerate("treinta cuarenta cincuenta sesenta setenta ochenta noventa".split(), 3)
+        },
+        **{
+            f"digits/day-{i}": w
+            for i, w in enumerate("domingo lunes martes miércoles jueves viernes sábado".split())
+        },
+        **{
+            f"digits/mon-{i}": w
+            for i, w in enumerate(
+                "enero febrero marzo abril mayo junio julio agosto septiembre "
+                "octubre noviembre diciembre".split()
+            )
+        },
+        "digits/today": "hoy",
+        "digits/tomorrow": "mañana",
+    },
+}
+
+
+@dataclass(frozen=True)
+class Item:
+    """One held-out utterance: what was spoken, and what it should become."""
+
+    samples: np.ndarray
+    language: str
+    text: dict[str, str]
+
+
+def plain(text: str) -> str:
+    """Lower-case words without punctuation; accents stay."""
+    return " ".join(re.sub(r"[^\w'\s]", " ", unicodedata.normalize("NFC", text).lower()).split())
+
+
+def word_error_rate(references: list[str], hypotheses: list[str]) -> float:
+    """Per cent."""
+    return 100 * float(jiwer.wer([plain(r) for r in references], [plain(h) for h in hypotheses]))
+
+
+def spoken(work: Path, name: str, language: str, limit: int) -> Iterator[Item]:
+    """The clips of a held-out set."""
+    phrases = {p["key"]: p["text"] for p in read_phrases(work / "corpus" / f"{name}.jsonl")}
+    clips = ClipSet(work / "speech" / name / language)
+    for index in range(min(limit, len(clips))):
+        samples = clips.samples(index).astype(np.float32) / 32768
+        yield Item(samples, language, phrases[clips.keys[index]])
+
+
+def human(language: str, limit: int) -> Iterator[Item]:
+    """Single words by a professional speaker, 16 kHz."""
+    folder = ASTERISK / ASTERISK_FOLDERS[language]
+    if not folder.exists():
+        package = f"asterisk-core-sounds-{'en' if language == 'eng' else 'es'}-g722"
+        raise SystemExit(f"{folder} is missing: apt-get install {package}")
+    import av
+
+    for name, word in list(HUMAN_WORDS[language].items())[:limit]:
+        path = folder / f"{name}.g722"
+        if path.exists():
+            with av.open(str(path), format="g722") as container:
+                frames = [frame.to_ndarray() for frame in container.decode(audio=0)]
+            yield Item(
+                np.concatenate(frames, axis=1)[0].astype(np.float32) / 32768, language, {language: word}
+            )
+
+
+class Evaluation:
+    """One loaded checkpoint and the measures over it."""
+
+    def __init__(self, model: SeamlessM4T, work: Path, limit: int) -> None:
+        self.model, self.work, self.limit = model, work, limit
+
+    def _decode(self, encoded: EncoderOutput, language: str) -> Decoded:
+        return decode(self.model.decoder, encoded, self.model.prompt(language), SETTINGS)[0]
+
+    def from_speech(self, item: Item, language: str) -> Decoded:
+        """Transcript or translation of an utterance."""
+        return self._decode(self.model.encode_speech([self.model.features(item.samples)]), language)
+
+    def from_text(self, text: str, source: str, target: str) -> Decoded:
+        """Translation of a text."""
+        return self._decode(
+            self.model.encode_text([self.model.tokenizer.encode_source(text, source)]), target
+        )
+
+    def text_of(self, decoded: Decoded) -> str:
+        """Plain text of a hypothesis."""
+        return self.model.tokenizer.decode(decoded.token_ids)
+
+    def text_rows(self) -> list[dict[str, Any]]:
+        """ASR, S2TT and T2TT of both held-out sets."""
+        rows = []
+        for name in ("seen", "unseen"):
+            for source in LANGUAGES:
+                items = list(spoken(self.work, name, source, self.limit))
+                heard = [self.text_of(self.from_speech(item, source)) for item in items]
+                row = {"set": name, "source": source, "clips": len(items)}
+                row["asr_wer"] = word_error_rate([i.text[source] for i in items], heard)
+                for target in (lang for lang in LANGUAGES if lang != source):
+                    references = [i.text[target] for i in items]
+                    for task, answers in self._translations(items, source, target).items():
+                        bleu = sacrebleu.metrics.BLEU()
+                        score = bleu.corpus_score(answers, [references])
+                        row[f"{task}_{target}_bleu"], row["signature"] = (
+                            score.score,
+                            str(bleu.get_signature()),
+                        )
+                        exact = sum(a == r for a, r in zip(answers, references, strict=True))
+                        row[f"{task}_{target}_exact"] = 100 * exact / len(items)
+                rows.append(row)
+                print(row, flush=True)
+        return rows
+
+    def _translations(self, items: list[Item], source: str, target: str) -> dict[str, list[str]]:
+        return {
+            "s2tt": [self.text_of(self.from_speech(item, target)) for item in items],
+            "t2tt": [self.text_of(self.from_text(item.text[source], source, target)) for item in items],
+        }
+
+    def human_rows(self) -> list[dict[str, Any]]:
+        """Real people; not in any training set."""
+        rows = []
+        for language in LANGUAGES:
+            items = list(human(language, self.limit))
+            heard = [self.text_of(self.from_speech(item, language)) for item in items]
+            rate = word_error_rate([i.text[language] for i in items], heard)
+            rows.append({"set": "human", "source": language, "clips": len(items), "asr_wer": rate})
+            print(rows[-1], heard[:12], flush=True)
+        return rows
+
+    def speech_rows(
+        self, transcribe: Callable[..., Any], score: Callable[..., float]
+    ) -> list[dict[str, Any]]:
+        """What Whisper understands of our speech, and of the target voice saying the same."""
+        rows = []
+        for target in LANGUAGES:
+            source = next(lang for lang in LANGUAGES if lang != target)
+            items = list(spoken(self.work, "seen", source, self.limit))
+            said, wanted = [], []
+            for item in items:
+                decoded = self.from_text(item.text[source], source, target)
+                speech = self.model.synthesize([decoded.token_ids], [decoded.hidden], target, 0).samples[0]
+                said.append(speech)
+                wanted.append(self.text_of(decoded))
+            row = {"set": "t2st", "target": target, "clips": len(items)}
+            row["speech_wer"] = 100 * score(wanted, transcribe(said, target), target)
+            voice = list(self._voice(target, {i.text[target] for i in items}))
+            row["voice_wer"] = 100 * score(
+                [t for t, _ in voice], transcribe([s for _, s in voice], target), target
+            )
+            rows.append(row)
+            print(row, flush=True)
+        return rows
+
+    def _voice(self, language: str, texts: set[str]) -> Iterator[tuple[str, np.ndarray]]:
+        phrases = {p["key"]: p["text"] for p in read_phrases(self.work / "corpus" / "seen.jsonl")}
+        clips = ClipSet(self.work / "speech" / "target_heldout" / language)
+        for index, key in enumerate(clips.keys):
+            if key in phrases and phrases[key][language] in texts:
+                yield phrases[key][language], clips.samples(index).astype(np.float32) / 32768
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--work", type=Path, default=DEFAULT_WORK)
+    parser.add_argument("--model", type=Path, default=BUNDLED)
+    parser.add_argument(
+        "--parts", nargs="+", choices=("text", "speech", "human"), default=["text", "speech", "human"]
+    )
+    parser.add_argument("--limit", type=int, default=300, help="clips per set")
+    parser.add_argument("--threads", type=int)
+    parser.add_argument("--output", type=Path, help="JSON of all rows; default: WORK/evaluation.json")
+    options = parser.parse_args()
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    tasks = None if "speech" in options.parts else ("asr", "t2tt")
+    model = load_model(str(options.model), device="cpu", dtype=torch.float32, tasks=tasks)
+    assert isinstance(model, SeamlessM4T)
+    evaluation = Evaluation(model, options.work, options.limit)
+    rows: list[dict[str, Any]] = []
+    if "text" in options.parts:
+        rows += evaluation.text_rows()
+    if "human" in options.parts:
+        rows += evaluation.human_rows()
+    if "speech" in options.parts:
+        from tools.phrasebook.judge import transcribe, word_error_rate as score
+
+        rows += evaluation.speech_rows(transcribe, score)
+    output = options.output or options.work / "evaluation.json"
+    output.write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
