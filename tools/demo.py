@@ -17,7 +17,9 @@ RECORDINGS = (("english", "spanish"), ("spanish", "english"))
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--output", type=Path, default=ROOT / "out")
     parser.add_argument("--pace", choices=("real", "fast"), default="real")
     options = parser.parse_args()

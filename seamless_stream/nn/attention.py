@@ -104,7 +104,9 @@ class RelativeKeyAttention(MultiHeadAttention):
         """As above; queries are the newest positions of the memory."""
         queries = self.heads(self.query(x))  # [B, H, T, K]
         scores = torch.matmul(queries, self.distance.weight.T)  # [B, H, T, R]
-        bias = spread_relative_scores(scores / math.sqrt(self.head_width), memory.keys.shape[2], self.max_left)
+        bias = spread_relative_scores(
+            scores / math.sqrt(self.head_width), memory.keys.shape[2], self.max_left
+        )
         if mask is not None:
             bias = bias.masked_fill(~mask, torch.finfo(bias.dtype).min)
         y = F.scaled_dot_product_attention(queries, memory.keys, memory.values, attn_mask=bias)

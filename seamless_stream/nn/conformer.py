@@ -83,7 +83,14 @@ class ConformerLayer(nn.Module):
     """One sandwich; all residual, pre-norm, with a closing layer norm."""
 
     def __init__(
-        self, width: int, num_heads: int, inner: int, kernel: int, max_left: int, max_right: int, activation: str
+        self,
+        width: int,
+        num_heads: int,
+        inner: int,
+        kernel: int,
+        max_left: int,
+        max_right: int,
+        activation: str,
     ) -> None:
         super().__init__()
         self.ffn1_norm = nn.LayerNorm(width)
@@ -142,16 +149,22 @@ class Conformer(nn.Module):
             empty = layer.attention.query.weight.new_zeros(
                 batch, layer.attention.num_heads, 0, layer.attention.head_width
             )
-            layers.append(ConformerLayerState(KVState(empty, empty), layer.convolution.depthwise.init_state(batch)))
+            layers.append(
+                ConformerLayerState(KVState(empty, empty), layer.convolution.depthwise.init_state(batch))
+            )
         device = layers[0].attention.keys.device
         return ConformerState(tuple(layers), torch.zeros(batch, dtype=torch.int64, device=device))
 
-    def chunk_mask(self, position: Tensor, lengths: Tensor, num_queries: int, num_cached: int) -> Tensor | None:
+    def chunk_mask(
+        self, position: Tensor, lengths: Tensor, num_queries: int, num_cached: int
+    ) -> Tensor | None:
         """[B, 1, T, S], or None where every query sees every key.
 
         Query i of a row stands at `position + i`, key j at `position - cached + j` of its segment.
         """
-        keys = torch.arange(num_cached + num_queries, device=position.device) - num_cached + position[:, None]  # [B, S]
+        keys = (
+            torch.arange(num_cached + num_queries, device=position.device) - num_cached + position[:, None]
+        )  # [B, S]
         heard = (keys >= 0) & (keys < (position + lengths)[:, None])  # [B, S]
         queries = torch.arange(num_queries, device=position.device) + position[:, None]  # [B, T]
         query_chunk = (queries // self.chunk_size)[:, :, None]

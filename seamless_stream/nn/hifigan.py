@@ -9,7 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-POST_SLOPE = 0.01  # before the last convolution the reference uses torch's default slope, not the configured one
+POST_SLOPE = (
+    0.01  # before the last convolution the reference uses torch's default slope, not the configured one
+)
 
 
 class ResidualBlock(nn.Module):
@@ -21,7 +23,9 @@ class ResidualBlock(nn.Module):
         self.dilated = nn.ModuleList(
             nn.Conv1d(width, width, kernel, dilation=d, padding=(kernel - 1) * d // 2) for d in dilations
         )
-        self.plain = nn.ModuleList(nn.Conv1d(width, width, kernel, padding=(kernel - 1) // 2) for _ in dilations)
+        self.plain = nn.ModuleList(
+            nn.Conv1d(width, width, kernel, padding=(kernel - 1) // 2) for _ in dilations
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """Same length."""

@@ -26,8 +26,8 @@ def spread_relative_scores(scores: Tensor, num_keys: int, max_left: int) -> Tens
     """Scores per clipped distance [B, H, T, R] -> scores per key [B, H, T, S], without a [T, S, D] tensor.
 
     Query i stands at key index `S - T + i`; entry r of R belongs to the distance `r - max_left`, and distances beyond
-    either end take the end's score (Shaw et al. 2018, section 3.2). Each row is widened at its two ends so that it covers
-    every distance of every query, and shifted by one column per query through a view with one column less.
+    either end take the end's score (Shaw et al. 2018, section 3.2). Each row is widened at its two ends so that it
+    covers every distance of every query, and shifted by one column per query through a view with one column less.
     """
     batch, heads, num_queries, num_distances = scores.shape
     # Distances -(S - 1) .. T - 1. A lone query needs one more: the view below drops a column.

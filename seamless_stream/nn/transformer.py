@@ -28,7 +28,9 @@ class DecoderState(State):
     length: Tensor  # [B] int64, tokens read so far
 
 
-_tables: dict[tuple[int, int], Tensor] = {}  # (width, padding) -> the longest table so far; a pure function's memory
+_tables: dict[
+    tuple[int, int], Tensor
+] = {}  # (width, padding) -> the longest table so far; a pure function's memory
 
 
 def position_rows(count: int, width: int, padding_id: int) -> Tensor:
@@ -75,7 +77,9 @@ class Encoder(nn.Module):
 
     def __init__(self, width: int, num_layers: int, num_heads: int, inner: int, activation: str) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(EncoderLayer(width, num_heads, inner, activation) for _ in range(num_layers))
+        self.layers = nn.ModuleList(
+            EncoderLayer(width, num_heads, inner, activation) for _ in range(num_layers)
+        )
         self.norm = nn.LayerNorm(width)
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
@@ -117,7 +121,9 @@ class Decoder(nn.Module):
 
     def __init__(self, width: int, num_layers: int, num_heads: int, inner: int, activation: str) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(DecoderLayer(width, num_heads, inner, activation) for _ in range(num_layers))
+        self.layers = nn.ModuleList(
+            DecoderLayer(width, num_heads, inner, activation) for _ in range(num_layers)
+        )
         self.norm = nn.LayerNorm(width)
 
     def init_state(self, states: Tensor, lengths: Tensor) -> DecoderState:
@@ -141,7 +147,7 @@ class Decoder(nn.Module):
         return (causal[None] & filled[:, None, :])[:, None]
 
     def forward(self, x: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
-        """Embedded tokens x [B, T, D], placed from `state.length` on -> hidden states [B, T, D] after the closing norm."""
+        """Embedded tokens x [B, T, D], placed from `state.length` on -> hidden states [B, T, D], normalised."""
         num_past = state.layers[0].own.keys.shape[2]
         own_mask = self.own_mask(state.length, num_past, x.shape[1])
         source_mask = key_mask(state.source_lengths, state.layers[0].source.keys.shape[2])

@@ -5,7 +5,7 @@ tokenizer; nothing of the network.
 """
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -59,9 +59,9 @@ def pad(rows: list[list[int]]) -> Tensor:
     return out
 
 
-@lru_cache(maxsize=None)
+@cache
 def raw_frames(path: str, offset: int, num_samples: int) -> np.ndarray:
-    """Log-mel frames [T, 80] float16 of one clip, kept: 16 kB per second of speech, and a step wants them many times."""
+    """Log-mel frames [T, 80] float16 of one clip, kept: 16 kB a second, and steps want them many times."""
     samples = np.fromfile(path, dtype=np.int16, count=num_samples, offset=2 * offset)
     return fbank(samples.astype(np.float32) / 32768).astype(np.float16)
 
@@ -136,7 +136,7 @@ class Batches:
         self.pool: list[list[Example]] = []
 
     def _refill(self, frames_per_batch: int) -> None:
-        """Sort a random handful by length, cut it into batches of about the same number of frames, and shuffle these."""
+        """Sort a random handful by length, cut it into batches of about equal numbers of frames, shuffle these."""
         chosen = self.rng.choice(len(self.examples), size=min(2000, len(self.examples)), replace=False)
         batch: list[Example] = []
         for example in sorted((self.examples[i] for i in chosen), key=lambda e: e.num_frames):

@@ -259,7 +259,8 @@ def main() -> None:
     if "human" in options.parts:
         rows += evaluation.human_rows()
     if "speech" in options.parts:
-        from tools.phrasebook.judge import transcribe, word_error_rate as score
+        from tools.phrasebook.judge import transcribe
+        from tools.phrasebook.judge import word_error_rate as score
 
         rows += evaluation.speech_rows(transcribe, score)
     output = options.output or options.work / "evaluation.json"

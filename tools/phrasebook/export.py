@@ -3,8 +3,8 @@
     python -m tools.phrasebook.export --work DIR --output seamless_stream/checkpoints/phrasebook
 
 Takes `main/weights.safetensors`, `t2u/t2u.safetensors` and `vocoder/vocoder.safetensors`; a part that is not trained yet
-is left out (`--text-only` says so on purpose), and the checkpoint then loads for text tasks only. Weights are stored as
-float16 (half the size); `config.json` says float32, which is what both loaders then compute in.
+is left out (`--text-only` says so on purpose), and the checkpoint then loads for text tasks only. Weights are stored
+as float16 (half the size); `config.json` says float32, which is what both loaders then compute in.
 """
 
 import argparse
@@ -24,7 +24,10 @@ from seamless_stream.models.seamless_m4t.network import Network
 from seamless_stream.models.seamless_m4t.weights import to_theirs
 from tools.phrasebook.recipe import CONFIG, DEFAULT_WORK, LANGUAGES, OFFSET, Text, with_speech
 
-POINTWISE = ("pointwise_conv1.weight", "pointwise_conv2.weight")  # stored as convolutions with a kernel of one
+POINTWISE = (
+    "pointwise_conv1.weight",
+    "pointwise_conv2.weight",
+)  # stored as convolutions with a kernel of one
 SPEECH_PARTS = ("t2u", "vocoder")
 
 
@@ -34,13 +37,17 @@ def collect(work: Path, text_only: bool) -> dict[str, Tensor]:
     if not text_only:
         for part in SPEECH_PARTS:
             trained = load_file(work / part / f"{part}.safetensors")
-            tensors |= {name if name.startswith(f"{part}.") else f"{part}.{name}": t for name, t in trained.items()}
+            tensors |= {
+                name if name.startswith(f"{part}.") else f"{part}.{name}": t for name, t in trained.items()
+            }
     return tensors
 
 
 def check_complete(tensors: dict[str, Tensor], config: SeamlessM4TConfig, text_only: bool) -> None:
     """Every parameter of the architecture is there with its shape, and nothing else."""
-    parts = frozenset({"speech_encoder", "text_encoder", "text_decoder"}) | (frozenset() if text_only else set(SPEECH_PARTS))
+    parts = frozenset({"speech_encoder", "text_encoder", "text_decoder"}) | (
+        frozenset() if text_only else set(SPEECH_PARTS)
+    )
     with torch.device("meta"):
         wanted = {name: tuple(p.shape) for name, p in Network(config, frozenset(parts)).named_parameters()}
     found = {name: tuple(t.shape) for name, t in tensors.items()}
@@ -150,10 +157,14 @@ def write(output: Path, work: Path, text_only: bool) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--work", type=Path, default=DEFAULT_WORK)
     parser.add_argument("--output", type=Path, required=True)
-    parser.add_argument("--text-only", action="store_true", help="without the text-to-unit model and the vocoder")
+    parser.add_argument(
+        "--text-only", action="store_true", help="without the text-to-unit model and the vocoder"
+    )
     options = parser.parse_args()
     write(options.output, options.work, options.text_only)
 

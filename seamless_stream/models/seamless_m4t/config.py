@@ -1,7 +1,7 @@
 """Facts of a SeamlessM4T checkpoint, from its `config.json` and `generation_config.json`; never choices of a run.
 
-Field names are those of the file. What only matters in training (dropout, layerdrop, initializer) is accepted and dropped;
-anything unknown or of the wrong type is an error that lists all problems at once.
+Field names are those of the file. What only matters in training (dropout, layerdrop, initializer) is accepted and
+dropped; anything unknown or of the wrong type is an error that lists all problems at once.
 """
 
 from collections.abc import Mapping
@@ -10,7 +10,9 @@ from typing import Any
 
 from seamless_stream.errors import CheckpointError
 
-SPECIAL_UNITS = 4  # unit ids 0..3 are bos, pad, eos, unk; unit k of the vocoder is k + 4 in the T2U vocabulary
+SPECIAL_UNITS = (
+    4  # unit ids 0..3 are bos, pad, eos, unk; unit k of the vocoder is k + 4 in the T2U vocabulary
+)
 
 # Keys of a released config.json that say nothing about inference.
 TRAINING_KEYS = frozenset(
@@ -145,7 +147,9 @@ def parse_config(raw: Mapping[str, Any]) -> SeamlessM4TConfig:
 def _check_supported(config: SeamlessM4TConfig) -> None:
     problems = []
     if config.position_embeddings_type != "relative_key":
-        problems.append(f"`position_embeddings_type` must be 'relative_key', but is {config.position_embeddings_type!r}")
+        problems.append(
+            f"`position_embeddings_type` must be 'relative_key', but is {config.position_embeddings_type!r}"
+        )
     if not config.add_adapter:
         problems.append("`add_adapter` must be true, but is false")
     for name in ("encoder", "decoder", "speech_encoder", "t2u_encoder", "t2u_decoder"):
@@ -172,7 +176,9 @@ def parse_generation_config(raw: Mapping[str, Any]) -> GenerationConfig:
     """Text-only checkpoints may lack the tables of speech; text languages are required."""
     text = raw.get("text_decoder_lang_to_code_id")
     if not isinstance(text, dict) or not text:
-        raise CheckpointError("generation_config.json: `text_decoder_lang_to_code_id` must be a table, but is missing.")
+        raise CheckpointError(
+            "generation_config.json: `text_decoder_lang_to_code_id` must be a table, but is missing."
+        )
     units = raw.get("t2u_lang_code_to_id") or {}
     vocoder = raw.get("vocoder_lang_code_to_id") or {}
     return GenerationConfig(

@@ -17,8 +17,8 @@ from seamless_stream.nn.conformer import Conformer, ConformerState, FeedForward
 class AdaptorLayer(nn.Module):
     """Strided convolutions on a residual and on an attention path, then attention and feed-forward on the short output.
 
-    The reference does not mask these convolutions: the last frame of a row reads up to `stride / 2` positions behind its
-    end, which in a batch are whatever padding became in the conformer. Here each row sees zeros behind its own size, so
+    The reference does not mask these convolutions: the last frame of a row reads up to `stride / 2` positions behind
+    its end, which in a batch are whatever padding became in the conformer. Here each row sees zeros behind its own size, so
     a row alone and a row in company give the same states; alone, both are equal to the reference.
     """
 
@@ -28,15 +28,19 @@ class AdaptorLayer(nn.Module):
         self.kernel = config.adaptor_kernel_size
         self.stride = config.adaptor_stride
         self.residual_norm = nn.LayerNorm(width)
-        self.residual_conv = nn.Conv1d(width, 2 * width, self.kernel, stride=self.stride, padding=self.stride // 2)
+        self.residual_conv = nn.Conv1d(
+            width, 2 * width, self.kernel, stride=self.stride, padding=self.stride // 2
+        )
         self.attention_norm = nn.LayerNorm(width)
-        self.attention_conv = nn.Conv1d(width, 2 * width, self.kernel, stride=self.stride, padding=self.stride // 2)
+        self.attention_conv = nn.Conv1d(
+            width, 2 * width, self.kernel, stride=self.stride, padding=self.stride // 2
+        )
         self.attention = MultiHeadAttention(width, config.speech_encoder_attention_heads)
         self.ffn_norm = nn.LayerNorm(width)
         self.ffn = FeedForward(width, config.speech_encoder_intermediate_size, "relu")
 
     def output_lengths(self, lengths: Tensor) -> Tensor:
-        """Valid output frames per row, by the reference's formula (which pads by half the kernel, not half the stride)."""
+        """Valid output frames per row, by the reference's formula (it pads by half the kernel, not half the stride)."""
         padding = self.kernel // 2
         return torch.div(lengths + 2 * padding - self.kernel, self.stride, rounding_mode="floor") + 1
 
@@ -95,7 +99,9 @@ class SpeechEncoder(nn.Module):
         """Nothing heard yet."""
         return self.conformer.init_state(batch)
 
-    def stream(self, features: Tensor, lengths: Tensor, state: ConformerState) -> tuple[Tensor, ConformerState]:
+    def stream(
+        self, features: Tensor, lengths: Tensor, state: ConformerState
+    ) -> tuple[Tensor, ConformerState]:
         """Next stacked frames [B, T, F], lengths [B] valid -> conformer frames [B, T, D] before the adaptor."""
         x = self.input_projection(self.input_norm(features.to(self.input_norm.weight.dtype)))
         if bool((lengths < x.shape[1]).any()):

@@ -19,7 +19,9 @@ def normalise(frames: np.ndarray) -> np.ndarray:
     # frame by frame it sums naively in float32 and is off by 4e-5 after a few seconds.
     frames = np.ascontiguousarray(frames.T).T
     variance = frames.var(axis=0, ddof=1)
-    normal: np.ndarray = ((frames - frames.mean(axis=0)) / np.sqrt(variance + VARIANCE_FLOOR)).astype(np.float32)
+    normal: np.ndarray = ((frames - frames.mean(axis=0)) / np.sqrt(variance + VARIANCE_FLOOR)).astype(
+        np.float32
+    )
     return normal
 
 

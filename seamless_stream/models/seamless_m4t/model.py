@@ -25,6 +25,7 @@ from seamless_stream.models.tensors import load_parameters
 from seamless_stream.models.tokenizer import SentencePieceTokenizer
 from seamless_stream.nn.transformer import DecoderState
 
+
 class TextDecoder:
     """`base.Decoder` over the network's text decoder and its head."""
 
@@ -125,9 +126,13 @@ class SeamlessM4T:
 
     def _check_voice(self, language: str, speaker: int) -> None:
         if language not in self.tables.speech_languages:
-            raise LanguageError(f"`target_language` must have a voice, but {language!r} has none in this checkpoint.")
+            raise LanguageError(
+                f"`target_language` must have a voice, but {language!r} has none in this checkpoint."
+            )
         if not 0 <= speaker < self.config.vocoder_num_spkrs:
-            raise SettingsError(f"`speaker` must be 0 to {self.config.vocoder_num_spkrs - 1}, but is {speaker}.")
+            raise SettingsError(
+                f"`speaker` must be 0 to {self.config.vocoder_num_spkrs - 1}, but is {speaker}."
+            )
 
     @torch.inference_mode()
     def units(self, token_ids: list[list[int]], hidden: list[Tensor]) -> list[list[int]]:
@@ -138,7 +143,7 @@ class SeamlessM4T:
         eos, pad = self.config.eos_token_id, self.config.pad_token_id
         prompt = 2
         spellings = [spell(row[prompt:], self.tables, eos, pad) for row in token_ids]
-        # A vector predicts the next token: position 1, the language, speaks the first token; the last vector is dropped.
+        # A vector predicts the next token: position 1, the language, speaks the first token; the last is dropped.
         counts, _ = self._pad(([0, *s.counts, 0] for s in spellings), 0)
         char_ids, _ = self._pad((s.char_ids for s in spellings), 0)
         lengths = torch.tensor([len(row) for row in hidden], device=self.device)
@@ -200,4 +205,6 @@ def load(
     load_parameters(network, files.tensors, rename, dtype=dtype, device=device)
     if config.vocab_size < max(tables.text_languages.values()) + 1:
         raise CheckpointError("generation_config.json: a language's id is beyond `vocab_size`.")
-    return SeamlessM4T(config, tables, network, SentencePieceTokenizer(files.tokenizer_model, tables.text_languages))
+    return SeamlessM4T(
+        config, tables, network, SentencePieceTokenizer(files.tokenizer_model, tables.text_languages)
+    )

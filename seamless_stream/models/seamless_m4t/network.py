@@ -40,7 +40,11 @@ class Network(nn.Module):
             self.speech_encoder = SpeechEncoder(config)
         if "text_encoder" in parts:
             self.text_encoder = Encoder(
-                width, config.encoder_layers, config.encoder_attention_heads, config.encoder_ffn_dim, activation
+                width,
+                config.encoder_layers,
+                config.encoder_attention_heads,
+                config.encoder_ffn_dim,
+                activation,
             )
         if "t2u" in parts:
             self.t2u = TextToUnit(config)

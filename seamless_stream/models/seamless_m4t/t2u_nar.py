@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 
 from seamless_stream.models.seamless_m4t.config import GenerationConfig, SeamlessM4TConfig
 from seamless_stream.nn.attention import MultiHeadAttention, key_mask, length_mask
 from seamless_stream.nn.conformer import ACTIVATIONS
 from seamless_stream.nn.convolution import SameConv1d
 from seamless_stream.nn.transformer import Encoder, position_rows
-from torch.nn.utils.rnn import pad_sequence
 
 SPACE = "▁"
 UNKNOWN_ID = 1  # of tokens and of characters
@@ -44,7 +44,9 @@ def spell(token_ids: list[int], tables: GenerationConfig, eos_id: int, pad_id: i
     counts = [0] * len(ids)
     char_ids: list[int] = []
     for i, (token, piece) in enumerate(zip(ids[:num_spelled], spelled, strict=True)):
-        char_ids += [UNKNOWN_ID] if token == UNKNOWN_ID else [tables.char_to_id.get(c, UNKNOWN_ID) for c in piece]
+        char_ids += (
+            [UNKNOWN_ID] if token == UNKNOWN_ID else [tables.char_to_id.get(c, UNKNOWN_ID) for c in piece]
+        )
         if token == pad_id:
             break
         counts[i] = 1 if token == UNKNOWN_ID else len(piece)
@@ -120,7 +122,11 @@ class TextToUnit(nn.Module):
         self.embedding_scale = config.embedding_scale
         activation = config.activation_function
         self.encoder = Encoder(
-            width, config.t2u_encoder_layers, config.t2u_encoder_attention_heads, config.t2u_encoder_ffn_dim, activation
+            width,
+            config.t2u_encoder_layers,
+            config.t2u_encoder_attention_heads,
+            config.t2u_encoder_ffn_dim,
+            activation,
         )
         self.characters = nn.Embedding(config.char_vocab_size, width)
         self.character_alpha = nn.Parameter(torch.ones(1))
@@ -131,7 +137,8 @@ class TextToUnit(nn.Module):
             config.t2u_variance_predictor_kernel_size,
         )
         self.layers = nn.ModuleList(
-            UnitLayer(width, config.t2u_decoder_attention_heads, activation) for _ in range(config.t2u_decoder_layers)
+            UnitLayer(width, config.t2u_decoder_attention_heads, activation)
+            for _ in range(config.t2u_decoder_layers)
         )
         self.norm = nn.LayerNorm(width)
         self.head = nn.Linear(width, config.t2u_vocab_size, bias=False)

@@ -1,7 +1,7 @@
 """The code HiFi-GAN vocoder: units, a language and a speaker to samples at 16 kHz.
 
-It has a duration predictor of its own, which the reference library always applies and Meta's translator switches off for
-v2 (the T2U of v2 has durations already). The default here is the reference library's.
+It has a duration predictor of its own, which the reference library always applies and Meta's translator switches off
+for v2 (the T2U of v2 has durations already). The default here is the reference library's.
 """
 
 import torch
@@ -41,11 +41,15 @@ class Vocoder(nn.Module):
         y: Tensor = self.generator(x)
         return y
 
-    def forward(self, unit_ids: Tensor, language: int, speaker: int, *, predict_durations: bool = True) -> Tensor:
+    def forward(
+        self, unit_ids: Tensor, language: int, speaker: int, *, predict_durations: bool = True
+    ) -> Tensor:
         """unit_ids [U] without the offset of special units -> samples [N], 320 per unit of 20 ms."""
         embedded = self.units(unit_ids)[None]  # [1, U, E]
         if predict_durations:
-            embedded = torch.repeat_interleave(embedded, to_durations(self.durations(embedded, None))[0], dim=1)
+            embedded = torch.repeat_interleave(
+                embedded, to_durations(self.durations(embedded, None))[0], dim=1
+            )
         device = unit_ids.device
         y: Tensor = self.generate(
             embedded, torch.tensor([language], device=device), torch.tensor([speaker], device=device)

@@ -90,7 +90,9 @@ TABLE: list[tuple[str, str]] = [
     ("speech_encoder.inner_layer_norm", "speech_encoder.output_norm"),
     *_under("text_encoder.layers.{}", "text_encoder.layers.{}", [*_ATTENTION, *_FEED_FORWARD]),
     ("text_encoder.layer_norm", "text_encoder.norm"),
-    *_under("text_decoder.layers.{}", "text_decoder.layers.{}", [*_ATTENTION, *_SOURCE_ATTENTION, *_FEED_FORWARD]),
+    *_under(
+        "text_decoder.layers.{}", "text_decoder.layers.{}", [*_ATTENTION, *_SOURCE_ATTENTION, *_FEED_FORWARD]
+    ),
     ("text_decoder.layer_norm", "text_decoder.norm"),
     *_under("t2u_model.model.encoder.layers.{}", "t2u.encoder.layers.{}", [*_ATTENTION, *_FEED_FORWARD]),
     ("t2u_model.model.encoder.layer_norm", "t2u.encoder.norm"),
@@ -128,8 +130,8 @@ def _compile(pairs: Iterable[tuple[str, str]]) -> list[tuple[re.Pattern[str], st
     compiled = []
     for source, target in pairs:
         pattern = re.escape(source).replace(r"\{\}", r"(\d+)")
-        numbers = iter(range(1, 9))
-        replacement = re.sub(r"\{\}", lambda _: f"\\{next(numbers)}", target)
+        first, *rest = target.split("{}")
+        replacement = first + "".join(f"\\{number}{part}" for number, part in enumerate(rest, 1))
         compiled.append((re.compile(rf"^{pattern}(?=\.weight$|\.bias$|$)"), replacement))
     return compiled
 
