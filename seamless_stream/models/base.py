@@ -91,11 +91,25 @@ class TextTokenizer(Protocol):
 class SpeechTranslator(Protocol):
     """One loaded checkpoint of any family."""
 
-    capabilities: Capabilities
-    tokenizer: TextTokenizer
-    decoder: Decoder
-    device: torch.device
-    dtype: torch.dtype
+    @property
+    def capabilities(self) -> Capabilities:
+        """What this checkpoint can do, with the parts that were loaded."""
+
+    @property
+    def tokenizer(self) -> TextTokenizer:
+        """Text to ids and back."""
+
+    @property
+    def decoder(self) -> Decoder:
+        """The text decoder."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are."""
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What the parameters are."""
 
     def features(self, samples: np.ndarray) -> Features:
         """Samples [N] at 16 kHz -> features of one whole segment; raises AudioError if too short."""

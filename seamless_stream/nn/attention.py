@@ -81,7 +81,8 @@ class MultiHeadAttention(nn.Module):
         y = F.scaled_dot_product_attention(
             queries, memory.keys, memory.values, attn_mask=_additive(mask, queries.dtype)
         )
-        return self.output(y.transpose(1, 2).flatten(2))  # [B, T, D]
+        z: Tensor = self.output(y.transpose(1, 2).flatten(2))  # [B, T, D]
+        return z
 
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
         """Self-attention of x [B, T, D] in both directions."""
@@ -110,4 +111,5 @@ class RelativeKeyAttention(MultiHeadAttention):
         if mask is not None:
             bias = bias.masked_fill(~mask, torch.finfo(bias.dtype).min)
         y = F.scaled_dot_product_attention(queries, memory.keys, memory.values, attn_mask=bias)
-        return self.output(y.transpose(1, 2).flatten(2))  # [B, T, D]
+        z: Tensor = self.output(y.transpose(1, 2).flatten(2))  # [B, T, D]
+        return z

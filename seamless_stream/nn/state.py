@@ -16,7 +16,7 @@ def _leaves(value: Any) -> Iterator[Tensor]:
     if isinstance(value, Tensor):
         yield value
     elif isinstance(value, State):
-        for part in fields(value):  # type: ignore[arg-type]
+        for part in fields(value):
             yield from _leaves(getattr(value, part.name))
     elif isinstance(value, tuple):
         for item in value:
@@ -31,7 +31,7 @@ def _zip(join: Callable[[list[Tensor]], Tensor], values: Sequence[Any]) -> Any:
     if isinstance(first, tuple):
         return tuple(_zip(join, parts) for parts in zip(*values, strict=True))
     if isinstance(first, State):
-        parts = {f.name: _zip(join, [getattr(v, f.name) for v in values]) for f in fields(first)}  # type: ignore[arg-type]
+        parts = {f.name: _zip(join, [getattr(v, f.name) for v in values]) for f in fields(first)}
         return type(first)(**parts)
     return first  # None: a part that this state does not have
 
@@ -42,7 +42,7 @@ class State:
 
     @classmethod
     def stack(cls, states: Sequence[Self]) -> Self:
-        """Batch the states of several sessions; all need equal time lengths, see `pad_to`."""
+        """Batch the states of several sessions; all need equal time lengths."""
         result: Self = _zip(torch.cat, states)
         return result
 

@@ -18,8 +18,8 @@ class AdaptorLayer(nn.Module):
     """Strided convolutions on a residual and on an attention path, then attention and feed-forward on the short output.
 
     The reference does not mask these convolutions: the last frame of a row reads up to `stride / 2` positions behind
-    its end, which in a batch are whatever padding became in the conformer. Here each row sees zeros behind its own size, so
-    a row alone and a row in company give the same states; alone, both are equal to the reference.
+    its end, which in a batch are whatever padding became in the conformer. Here each row sees zeros behind its own
+    size, so a row alone and a row in company give the same states; alone, both are equal to the reference.
     """
 
     def __init__(self, config: SeamlessM4TConfig) -> None:

@@ -23,6 +23,7 @@ from seamless_stream.models.seamless_m4t.t2u_nar import spell
 from seamless_stream.models.seamless_m4t.weights import is_unused, to_ours
 from seamless_stream.models.tensors import load_parameters
 from seamless_stream.models.tokenizer import SentencePieceTokenizer
+from seamless_stream.nn.state import State
 from seamless_stream.nn.transformer import DecoderState
 
 
@@ -37,8 +38,9 @@ class TextDecoder:
         """Cross-attention keys and values are computed here, once."""
         return self.network.text_decoder.init_state(encoded.states, encoded.lengths)
 
-    def step(self, token_ids: Tensor, state: DecoderState) -> tuple[Tensor, Tensor, DecoderState]:
+    def step(self, token_ids: Tensor, state: State) -> tuple[Tensor, Tensor, State]:
         """token_ids [B, T] -> logits [B, T, V], hidden [B, T, D], state."""
+        assert isinstance(state, DecoderState)
         hidden, state = self.network.decode(token_ids, state)
         return self.network.logits(hidden), hidden, state
 

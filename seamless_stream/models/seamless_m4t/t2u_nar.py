@@ -147,7 +147,8 @@ class TextToUnit(nn.Module):
         """hidden [B, T, D], counts [B, T] characters per position, char_ids [B, C] -> character states [B, C, D]."""
         x = repeat_rows(self.encoder(hidden, lengths), counts)  # [B, C, D]
         positions = position_rows(x.shape[1], x.shape[2], self.padding_id).to(x)
-        return self.characters(char_ids) * self.embedding_scale + self.character_alpha * positions + x
+        y: Tensor = self.characters(char_ids) * self.embedding_scale + self.character_alpha * positions + x
+        return y
 
     def units_of(self, characters: Tensor, durations: Tensor) -> Tensor:
         """Character states [B, C, D] and their durations [B, C] in units -> logits [B, U, V]."""
