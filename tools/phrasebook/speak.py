@@ -104,11 +104,11 @@ def generator(*names: str) -> np.random.Generator:
     return np.random.default_rng(int.from_bytes(digest[:8], "little"))
 
 
-def plan(work: Path, set_name: str, language: str, num_clips: int | None) -> list[Job]:
-    """The clips of a set in the order in which they are made; slow voices come last."""
+def plan(work: Path, set_name: str, language: str) -> list[Job]:
+    """All clips of a set in the order in which they are made; the slowest voices come last."""
     recipe = RECIPES[set_name]
     phrases = read_phrases(work, recipe.corpora, language)
-    total = min(num_clips or recipe.num_clips or len(phrases), len(phrases))
+    total = min(recipe.num_clips or len(phrases), len(phrases))
     roles = CASTS[set_name][language]
     weights = np.array([role.weight for role in roles])
     jobs = []
@@ -216,9 +216,10 @@ class Progress:
 
 
 def speak_set(work: Path, set_name: str, language: str, num_clips: int | None, num_jobs: int) -> None:
-    """Makes what is missing of one set in one language."""
+    """Makes what is missing among the first `num_clips` (None: all) clips of one set in one language."""
     directory = work / "speech" / set_name / language
-    jobs = plan(work, set_name, language, num_clips)
+    planned = plan(work, set_name, language)
+    jobs = planned[:num_clips]
     with ClipWriter(directory, SAMPLES) as writer:
         present = {(clip.key, clip.voice) for clip in writer}
         missing = [job for job in jobs if (job.key, job.role.voice) not in present]
@@ -229,7 +230,8 @@ def speak_set(work: Path, set_name: str, language: str, num_clips: int | None, n
             progress.add(made)
             if made.samples is not None:
                 writer.append(made.job.key, made.job.role.voice, made.samples)
-        writer.finish()
+        if len(jobs) == len(planned):
+            writer.finish()
     progress.show()
     for problem, count in progress.problems.most_common(20):
         print(f"  {count} x {problem}")
@@ -240,7 +242,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=DEFAULT_WORK)
     parser.add_argument("--set", choices=sorted(RECIPES), required=True, dest="set_name")
     parser.add_argument("--languages", nargs="+", default=["eng", "spa"])
-    parser.add_argument("--clips", type=int, help="instead of the number in the recipe")
+    parser.add_argument("--clips", type=int, help="stop after so many; a later call goes on")
     parser.add_argument("--jobs", type=int, default=2)
     args = parser.parse_args()
     for language in args.languages:

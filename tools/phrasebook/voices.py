@@ -109,11 +109,11 @@ CASTS: Final[dict[str, dict[str, tuple[Role, ...]]]] = {
     "train1": _TRAIN1,
     "train2": {
         "eng": (
-            Role("pico-en-GB", 0.17, (0.75, 1.25), _PACE, _WIDE),
-            Role("pico-en-US", 0.17, (0.75, 1.25), _PACE, _WIDE),
-            *_group("flite-slt flite-rms", 0.24, _PACE, _WIDE),
+            Role("pico-en-GB", 0.18, (0.75, 1.25), _PACE, _WIDE),
+            Role("pico-en-US", 0.18, (0.75, 1.25), _PACE, _WIDE),
+            *_group("flite-slt flite-rms", 0.26, _PACE, _WIDE),
             *_group("flite-kal16", 0.08, _PACE, _WIDE),
-            *_group("festival-slt-hts", 0.08, (1.0, 1.0), _WIDE),
+            *_group("festival-slt-hts", 0.04, (1.0, 1.0), _WIDE),  # takes a fifth of the time it speaks
             *_group("hibari-heart", 0.16, _PACE, _WIDE),
             *_group("espeak-en-us+m3 espeak-en-gb espeak-en-gb-x-rp+f2", 0.06, _PACE, _WIDE),
             *_group("espeak-en-us+f4 espeak-en-gb-scotland+m7", 0.04, _PACE, _WIDE),

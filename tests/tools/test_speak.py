@@ -1,0 +1,110 @@
+"""Casting and finishing of clips, without any speech engine."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tools.phrasebook.fbanks import check_prefix, clip_frames
+from tools.phrasebook.shards import FRAMES, SAMPLE_RATE, SAMPLES, ClipSet, ClipWriter
+from tools.phrasebook.speak import RECIPES, plan, problem_of, trim
+from tools.phrasebook.voices import CASTS, VOICES
+
+
+def speaker(voice_name: str) -> str:
+    """Who lent the voice: Kokoro's people speak several languages, festival's and flite's kal are one man."""
+    voice = VOICES[voice_name]
+    person = voice.model.split(":")[-1].replace("_diphone", "").replace("kal16", "kal")
+    return person if voice.engine in ("kokoro", "festival", "flite") else f"{voice.engine}/{voice.model}"
+
+
+def test_every_cast_uses_voices_of_its_language() -> None:
+    for cast in CASTS.values():
+        for language, roles in cast.items():
+            assert {VOICES[role.voice].language for role in roles} == {language}
+
+
+def test_nobody_of_the_unseen_set_speaks_in_training() -> None:
+    train = {speaker(r.voice) for s in ("train1", "train2", "target") for c in CASTS[s].values() for r in c}
+    unseen = {speaker(role.voice) for cast in CASTS["unseen"].values() for role in cast}
+    assert not train & unseen
+
+
+def test_every_recipe_has_a_cast() -> None:
+    assert set(RECIPES) == set(CASTS)
+    assert all({"eng", "spa"} <= set(cast) for cast in CASTS.values())
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Path:
+    (tmp_path / "corpus").mkdir()
+    rows = [
+        {"key": f"k{n}", "domain": "d", "text": {"eng": f"Hello {n}.", "spa": f"Hola {n}."}}
+        for n in range(300)
+    ]
+    for name in ("train", "seen", "unseen"):
+        lines = "".join(json.dumps(row) + "\n" for row in rows)
+        (tmp_path / "corpus" / f"{name}.jsonl").write_text(lines, "utf-8")
+    return tmp_path
+
+
+def test_a_plan_is_fixed_and_says_every_phrase_once(work: Path) -> None:
+    jobs = plan(work, "train2", "eng")
+    assert jobs == plan(work, "train2", "eng")
+    assert sorted(job.key for job in jobs) == sorted(f"k{n}" for n in range(300))
+    assert len({job.role.voice for job in jobs}) > 5
+
+
+def test_the_slowest_engine_comes_last(work: Path) -> None:
+    engines = [VOICES[job.role.voice].engine for job in plan(work, "unseen", "eng")]
+    first = engines.index("kokoro")
+    assert first > 0
+    assert set(engines[first:]) == {"kokoro"}
+
+
+def burst(before_s: float, after_s: float) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
+    """One second of a loud tone between silences."""
+    tone = 0.5 * np.sin(2 * np.pi * 440 * np.arange(SAMPLE_RATE) / SAMPLE_RATE)
+    return np.pad(tone, (int(before_s * SAMPLE_RATE), int(after_s * SAMPLE_RATE))).astype(np.float32)
+
+
+@pytest.mark.parametrize(("before_s", "after_s"), [(1.0, 1.0), (0.0, 0.0), (0.03, 2.0)])
+def test_trim_leaves_exactly_the_asked_silence(before_s: float, after_s: float) -> None:
+    out = trim(burst(before_s, after_s), 0.1, 0.2)
+    assert len(out) == pytest.approx(1.3 * SAMPLE_RATE, abs=160)
+    assert not out[: int(0.098 * SAMPLE_RATE)].any()
+    assert np.abs(out[int(0.12 * SAMPLE_RATE) : int(1.08 * SAMPLE_RATE)]).max() > 0.49
+
+
+def test_trim_of_silence_is_empty() -> None:
+    assert len(trim(np.zeros(8_000, np.float32), 0.1, 0.1)) == 0
+
+
+@pytest.mark.parametrize(
+    ("samples", "problem"),
+    [
+        (np.zeros(0, np.float32), "silent"),
+        (np.full(16_000, 1e-5, np.float32), "silent"),
+        (np.full(3_200, 0.5, np.float32), "too short"),
+        (np.full(16_000 * 12, 0.5, np.float32), "too long"),
+        (np.full(16_000, np.nan, np.float32), "not finite"),
+        (np.full(16_000, 0.5, np.float32), ""),
+    ],
+)
+def test_absurd_audio_is_found(samples: np.ndarray[tuple[int], np.dtype[np.float32]], problem: str) -> None:
+    assert problem_of(samples, "Where is it?") == problem
+
+
+def test_the_cache_must_follow_its_speech(tmp_path: Path) -> None:
+    samples = (burst(0.1, 0.1) * 20_000).astype(np.int16)
+    with ClipWriter(tmp_path / "speech", SAMPLES) as speech:
+        speech.append("a", "v", samples)
+        speech.append("b", "v", samples)
+    with ClipWriter(tmp_path / "fbank", FRAMES) as cache:
+        cache.append("a", "v", clip_frames(samples))
+        check_prefix(ClipSet(tmp_path / "speech"), cache)
+        cache.append("c", "v", clip_frames(samples))
+        with pytest.raises(ValueError, match="row 1 does not"):
+            check_prefix(ClipSet(tmp_path / "speech"), cache)
+    assert ClipSet(tmp_path / "fbank").frames(0).shape == (1 + (len(samples) - 400) // 160, 80)
