@@ -1,6 +1,6 @@
 """PCM values: integer and float conversions, mix-down to mono, clipping.
 
-Knows one array at a time; knows no rates, files or streams. All that comes after it is float32 mono in [-1, 1].
+Knows one array at a time; knows no rates, files or streams. All that comes after is float32 mono in [-1, 1].
 """
 
 from typing import Any, Final, TypeAlias

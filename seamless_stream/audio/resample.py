@@ -1,13 +1,13 @@
 """Streaming sample-rate conversion by soxr.
 
-Knows two rates and one mono stream. Holds back 10-30 ms of sound until `flush` (the filter's delay) but does not
-drift: the output is the one-shot conversion of the whole stream, for any cuts.
+Knows two rates and one mono stream. Holds back 10-30 ms of sound until `flush` (the filter's delay) but does
+not drift: the output is the one-shot conversion of the whole stream, for any cuts.
 """
 
 from typing import Final, Literal
 
 import numpy as np
-import soxr  # type: ignore[import-untyped]
+import soxr
 
 from seamless_stream.audio.fbank import SAMPLE_RATE
 from seamless_stream.audio.pcm import Samples, check_samples
