@@ -19,7 +19,7 @@ import yaml
 from seamless_stream.errors import SettingsError
 
 Task = Literal["s2st", "s2tt", "t2st", "t2tt", "asr"]
-Policy = Literal["segment"]
+PolicyName = Literal["segment"]
 VadName = Literal["silero", "webrtc"]
 Pace = Literal["real-time", "fast"]
 
@@ -116,7 +116,7 @@ class SessionSettings:
     task: Task = "s2st"
     speaker: int = 0
     vad: VadName = "silero"
-    policy: Policy = "segment"
+    policy: PolicyName = "segment"
     decoding: DecodingSettings = field(default_factory=DecodingSettings)
     segmentation: SegmenterSettings = field(default_factory=SegmenterSettings)
 

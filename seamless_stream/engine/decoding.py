@@ -17,51 +17,9 @@ from torch import Tensor
 from seamless_stream.errors import ModelError, SettingsError
 from seamless_stream.models.base import Decoder, EncoderOutput, Prompt
 from seamless_stream.nn.state import State
+from seamless_stream.settings import DecodingSettings
 
 LOST = -1e9  # score of what must not win; not -inf, because differences of it are taken
-
-
-@dataclass(frozen=True)
-class DecodingSettings:
-    """Choices of a run; the defaults are those of transformers for SeamlessM4T: greedy, 256 new tokens."""
-
-    beams: int = 1
-    length_penalty: float = 1.0  # score = sum of log probabilities / tokens ** length_penalty
-    sample: bool = False
-    temperature: float = 1.0
-    top_k: int = 0  # 0: all
-    top_p: float = 1.0
-    max_new_tokens: int = 256
-    min_new_tokens: int = 0
-    no_repeat_ngram: int = 0  # 0: repetitions are allowed
-    seed: int | None = None  # of sampling; None: another one each time
-
-    def __post_init__(self) -> None:
-        """Raises SettingsError with all problems."""
-        problems = [message for is_wrong, message in self._rules() if is_wrong]
-        if problems:
-            raise SettingsError(" ".join(problems))
-
-    def _rules(self) -> list[tuple[bool, str]]:
-        def rule(is_wrong: bool, name: str, wanted: str) -> tuple[bool, str]:
-            return is_wrong, f"`{name}` must be {wanted}, but is {getattr(self, name)}."
-
-        return [
-            rule(self.beams < 1, "beams", "at least 1"),
-            rule(self.sample and self.beams > 1, "beams", "1 when `sample` is on"),
-            rule(not math.isfinite(self.length_penalty), "length_penalty", "a finite number"),
-            rule(not 0 < self.temperature < math.inf, "temperature", "above 0"),
-            rule(self.top_k < 0, "top_k", "0 (all tokens) or more"),
-            rule(not 0 < self.top_p <= 1, "top_p", "above 0 and at most 1"),
-            rule(self.max_new_tokens < 1, "max_new_tokens", "at least 1"),
-            rule(
-                not 0 <= self.min_new_tokens <= self.max_new_tokens,
-                "min_new_tokens",
-                f"from 0 to `max_new_tokens` = {self.max_new_tokens}",
-            ),
-            rule(self.no_repeat_ngram < 0, "no_repeat_ngram", "0 (off) or more"),
-            rule(self.seed is not None and self.seed < 0, "seed", "0 or more"),
-        ]
 
 
 @dataclass(frozen=True, eq=False)

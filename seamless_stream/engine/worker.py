@@ -1,0 +1,204 @@
+"""The one thread that owns torch: it drives an engine and hands events back by one call.
+
+Knows threads and bounded queues; knows no sockets, files or asyncio. Every session has an inbox of `MAX_INBOX` chunks:
+when it is full, `push` waits or says no. While a session has `MAX_BACKLOG_S` of untranslated speech its inbox
+is not read, so that a fast source cannot fill the memory. A failure of the driver's callback ends its session only.
+"""
+
+import logging
+import queue
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+
+import numpy as np
+
+from seamless_stream.audio.fbank import SAMPLE_RATE
+from seamless_stream.engine.engine import Engine
+from seamless_stream.engine.session import Session
+from seamless_stream.errors import ModelError, SeamlessStreamError
+from seamless_stream.events import Event
+from seamless_stream.settings import SessionSettings
+
+log = logging.getLogger(__name__)
+
+MAX_INBOX = 64  # chunks that wait for the worker, per session
+MAX_OPENINGS = 64  # sessions that wait to be opened
+MAX_BACKLOG_S = 60
+MAX_CHUNKS_PER_TURN = 16  # then the model and the other sessions have their turn
+
+Deliver = Callable[[list[Event]], None]
+
+
+class WorkerSession:
+    """A session as its driver sees it from another thread."""
+
+    def __init__(self, settings: SessionSettings, deliver: Deliver, worker: "Worker") -> None:
+        self.settings = settings
+        self._deliver = deliver
+        self._worker = worker
+        self._inbox: queue.Queue[np.ndarray | None] = queue.Queue(MAX_INBOX)  # None: no more will come
+        self._opened: Future[Session] = Future()
+        self._closed = threading.Event()  # asked for by the driver
+        self._done = threading.Event()  # nothing more will be delivered
+        self._error: SeamlessStreamError | None = None
+
+    # Driver's thread.
+
+    def push(self, samples: np.ndarray, timeout_s: float | None = None) -> bool:
+        """Hand over audio; waits while the inbox is full, False if it still is after `timeout_s`.
+
+        Raises the error that ended the session, if one did.
+        """
+        return self._put(samples, timeout_s)
+
+    def finish(self) -> None:
+        """No more audio will come; `wait` returns when all is translated."""
+        self._put(None, None)
+
+    def close(self) -> None:
+        """Drop what is not translated yet."""
+        self._closed.set()
+        self._worker.wake()
+
+    def wait(self, timeout_s: float | None = None) -> bool:
+        """True when every event is delivered; raises the error that ended the session."""
+        is_done = self._done.wait(timeout_s)
+        if self._error is not None:
+            raise self._error
+        return is_done
+
+    def _put(self, item: np.ndarray | None, timeout_s: float | None) -> bool:
+        while True:
+            if self._done.is_set() and self._error is not None:
+                raise self._error
+            if self._done.is_set():
+                return False
+            try:
+                self._inbox.put(item, timeout=0.1 if timeout_s is None else timeout_s)
+            except queue.Full:
+                if timeout_s is not None:
+                    return False
+                continue  # look again whether the session still lives
+            self._worker.wake()
+            return True
+
+    # Worker's thread.
+
+    def open(self, engine: Engine) -> bool:
+        """Open it in the engine; a refusal goes to the driver that waits in `Worker.open`."""
+        try:
+            self._opened.set_result(engine.open(self.settings))
+        except Exception as error:
+            self._opened.set_exception(error)
+            return False
+        return True
+
+    def take_turn(self) -> bool:
+        """Move waiting audio into the session and deliver its events; False when there was nothing to do."""
+        session = self._opened.result()
+        num_chunks = 0
+        while num_chunks < MAX_CHUNKS_PER_TURN and session.backlog_samples < MAX_BACKLOG_S * SAMPLE_RATE:
+            try:
+                samples = self._inbox.get_nowait()
+            except queue.Empty:
+                break
+            num_chunks += 1
+            if samples is None:
+                session.finish()
+            else:
+                session.push(samples)
+        events = session.events()
+        if events:
+            self._deliver(events)
+        return bool(num_chunks or events)
+
+    @property
+    def is_over(self) -> bool:
+        """Everything is delivered, or the driver has lost interest."""
+        return self._closed.is_set() or self._opened.result().is_done
+
+    def end(self, engine: Engine, error: SeamlessStreamError | None) -> None:
+        """Nothing more will be delivered."""
+        engine.close(self._opened.result())
+        self._error = error
+        self._done.set()
+
+
+class Worker:
+    """Starts the thread; as a context manager it also stops it."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._openings: queue.Queue[WorkerSession] = queue.Queue(MAX_OPENINGS)
+        self._sessions: list[WorkerSession] = []
+        self._is_stopping = False
+        self._wake = threading.Event()
+        # A daemon thread: a second Ctrl-C must end the process even in the middle of a long step.
+        self._thread = threading.Thread(target=self._run, name="seamless-stream-worker", daemon=True)
+
+    def __enter__(self) -> "Worker":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def open(self, settings: SessionSettings, deliver: Deliver) -> WorkerSession:
+        """A new session whose events go to `deliver`, on the worker's thread; raises what the engine refuses.
+
+        `deliver` must be quick: while it works, the model does not.
+        """
+        session = WorkerSession(settings, deliver, self)
+        self._openings.put(session)
+        self.wake()
+        session._opened.result()
+        return session
+
+    def wake(self) -> None:
+        """Something has changed that the thread should look at."""
+        self._wake.set()
+
+    def stop(self) -> None:
+        """End all sessions after the present step and wait for the thread."""
+        self._is_stopping = True
+        self.wake()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._is_stopping:
+            self._wake.clear()  # before looking, so that what comes while looking wakes it again
+            has_worked = self._take_openings()
+            has_worked |= any([self._take_turn(session) for session in list(self._sessions)])
+            has_worked |= self._engine.step()
+            if not has_worked:
+                self._wake.wait()
+        for session in list(self._sessions):
+            self._end(session, None)
+
+    def _take_openings(self) -> bool:
+        found = False
+        while not self._openings.empty():
+            session = self._openings.get_nowait()
+            found = True
+            if session.open(self._engine):
+                self._sessions.append(session)
+        return found
+
+    def _take_turn(self, session: WorkerSession) -> bool:
+        try:
+            has_worked = session.take_turn()
+        except SeamlessStreamError as error:
+            self._end(session, error)
+            return True
+        except Exception as error:
+            log.exception("a session ended by an unexpected error")
+            self._end(session, ModelError(f"The session failed: {type(error).__name__}: {error}"))
+            return True
+        if not has_worked and session.is_over:
+            self._end(session, None)
+        return has_worked
+
+    def _end(self, session: WorkerSession, error: SeamlessStreamError | None) -> None:
+        self._sessions.remove(session)
+        session.end(self._engine, error)
