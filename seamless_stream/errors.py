@@ -2,6 +2,7 @@
 
     SeamlessStreamError
     ├── AudioError          a recording cannot be read, or is no audio
+    │   └── NoSpeechError   it can, but nobody speaks in it
     ├── SettingsError       a choice of the user is impossible (language, task, option, YAML file)
     │   └── LanguageError   an unknown language, or one that the checkpoint cannot do
     ├── CheckpointError     a checkpoint is missing, damaged, or not what it says
@@ -21,6 +22,12 @@ class AudioError(SeamlessStreamError):
     """A recording cannot be opened or decoded."""
 
     exit_status = 3
+
+
+class NoSpeechError(AudioError):
+    """A recording holds sound, but no speech."""
+
+    exit_status = 8
 
 
 class SettingsError(SeamlessStreamError):

@@ -185,7 +185,9 @@ class TerminalSink:
         self._console = console
         self._shows_delay = shows_delay
         self._shows_language = shows_language
-        self._live = Live(console=console, transient=True, auto_refresh=False) if console.is_terminal else None
+        self._live = (
+            Live(console=console, transient=True, auto_refresh=False) if console.is_terminal else None
+        )
         if self._live is not None:
             self._live.start()
 

@@ -118,7 +118,9 @@ class StdinSource:
             yield rest
 
     def _read(self) -> bytes:
-        read = getattr(self._stream, "read1", self._stream.read)  # read1: what is there, without waiting for more
+        read = getattr(
+            self._stream, "read1", self._stream.read
+        )  # read1: what is there, without waiting for more
         data: bytes = read(READ_BYTES)
         return data
 

@@ -62,7 +62,9 @@ def _target(text: str, allowed: tuple[str, ...], speaks: bool) -> str:
         return resolve_language(text, allowed)
     except LanguageError as error:
         if speaks:
-            raise LanguageError(f"{error} (Languages with a voice; for text alone choose s2tt or t2tt.)") from None
+            raise LanguageError(
+                f"{error} (Languages with a voice; for text alone choose s2tt or t2tt.)"
+            ) from None
         raise
 
 

@@ -124,9 +124,7 @@ class Runner:
         groups: dict[tuple[str, int], list[Row]] = defaultdict(list)
         for (index, language), answer in decoded.items():
             prompt = len(self.model.prompt(language).token_ids)
-            hypothesis = Hypothesis(
-                language, tuple(answer.token_ids[prompt:]), answer.score, answer.finished
-            )
+            hypothesis = Hypothesis(language, tuple(answer.token_ids[prompt:]), answer.score, answer.finished)
             utterances[index, language] = Utterance(hypothesis)
             if jobs[index].with_speech and hypothesis.token_ids:
                 groups[language, jobs[index].speaker].append((index, language))

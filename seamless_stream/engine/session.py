@@ -89,7 +89,12 @@ class Session:
     """
 
     def __init__(
-        self, session_id: int, settings: SessionSettings, cutter: Cutter, policy: Policy, tokenizer: TextTokenizer
+        self,
+        session_id: int,
+        settings: SessionSettings,
+        cutter: Cutter,
+        policy: Policy,
+        tokenizer: TextTokenizer,
     ) -> None:
         self.id = session_id
         self.settings = settings
@@ -183,7 +188,9 @@ class Session:
             self._events.append(Skipped(segment.number, "text", f"`max_new_tokens` = {limit} was reached"))
         if utterance.samples is not None:
             self._events.append(
-                Speech(segment.number, hypothesis.language, utterance.samples, SAMPLE_RATE, utterance.unit_ids)
+                Speech(
+                    segment.number, hypothesis.language, utterance.samples, SAMPLE_RATE, utterance.unit_ids
+                )
             )
 
     def _follow(self, found: list[SegmentEvent]) -> None:
@@ -199,7 +206,9 @@ class Session:
     def _started(self, start_samples: int) -> None:
         self._events.append(SegmentStarted(self._num_segments, start_samples / SAMPLE_RATE))
 
-    def _closed(self, start: int, end: int, reason: str, samples: np.ndarray | None, text: str | None) -> None:
+    def _closed(
+        self, start: int, end: int, reason: str, samples: np.ndarray | None, text: str | None
+    ) -> None:
         settings = self.settings
         job = Job(
             samples,

@@ -192,7 +192,11 @@ class Translator:
         )
         started = time.perf_counter()
         collector = Collector(settings)
-        found = self.text_events(text, settings) if text is not None else self._audio_events(audio, rate, settings)
+        found = (
+            self.text_events(text, settings)
+            if text is not None
+            else self._audio_events(audio, rate, settings)
+        )
         for event in found:
             collector.add(event)
         translation = collector.translation(time.perf_counter() - started)

@@ -1,0 +1,78 @@
+"""`seamless-stream models` and `languages`: what there is, without loading any weights."""
+
+from argparse import Namespace
+
+from rich.console import Console
+from rich.table import Table
+
+from seamless_stream.cli import complain
+from seamless_stream.cli.shared import consoles
+from seamless_stream.errors import CheckpointError, LanguageError, SettingsError
+from seamless_stream.models.checkpoint import CheckpointFiles, list_checkpoints, pull, resolve, verify
+from seamless_stream.models.languages import bcp47, language_name
+from seamless_stream.models.seamless_m4t.config import parse_generation_config
+
+
+def run(arguments: Namespace) -> int:
+    """The exit status; raises CheckpointError, SettingsError."""
+    out, notes = consoles(arguments)
+    if arguments.command == "languages":
+        return _languages(arguments, out, notes)
+    if arguments.action == "list":
+        return _list(out)
+    if arguments.name is None:
+        raise SettingsError(f"`models {arguments.action}` needs a name, for example v2-large.")
+    if arguments.action == "pull":
+        out.print(str(pull(arguments.name, revision=arguments.revision).directory), markup=False)
+        return 0
+    files = resolve(arguments.name, revision=arguments.revision, offline=True)
+    if arguments.action == "path":
+        out.print(str(files.directory), markup=False)
+        return 0
+    return _verify(files, out)
+
+
+def _list(out: Console) -> int:
+    table = Table(box=None, pad_edge=False)
+    for column in ("name", "here", "parameters", "on disk", "licence", "good for"):
+        table.add_column(column, no_wrap=column != "good for")
+    for listed in list_checkpoints():
+        known = listed.known
+        size = "" if listed.million_parameters is None else f"{listed.million_parameters:.1f} M"
+        disk = "" if listed.gigabytes is None else f"{listed.gigabytes * 1000:.0f} MB"
+        here = "yes" if listed.files is not None else "no"
+        table.add_row(known.name, here, size, disk, known.licence, known.scope)
+    out.print(table)
+    try:
+        out.print(f"\nauto takes {resolve('auto', offline=True).name} here", markup=False)
+    except CheckpointError as error:
+        out.print(f"\nauto finds nothing here: {error}", markup=False)
+    return 0
+
+
+def _verify(files: CheckpointFiles, out: Console) -> int:
+    problems = verify(files)
+    for problem in problems:
+        complain(problem)
+    if problems:
+        return CheckpointError.exit_status
+    out.print(f"{files.name}: whole ({files.directory})", markup=False)
+    return 0
+
+
+def _languages(arguments: Namespace, out: Console, notes: Console) -> int:
+    files = resolve(arguments.model, offline=True)
+    tables = parse_generation_config(files.generation_config)
+    notes.print(f"model: {files.description}", markup=False)
+    word = (arguments.search or "").casefold()
+    table = Table(box=None, pad_edge=False)
+    for column in ("code", "tag", "language", "text", "voice"):
+        table.add_column(column)
+    for code in sorted(tables.text_languages):
+        row = (code, bcp47(code), language_name(code))
+        if any(word in cell.casefold() for cell in row):
+            table.add_row(*row, "yes", "yes" if code in tables.speech_languages else "no")
+    if not table.row_count:
+        raise LanguageError(f"No language of this checkpoint has `{arguments.search}` in its code or name.")
+    out.print(table)
+    return 0

@@ -1,0 +1,232 @@
+"""The commands, their options and the help that teaches them. Imports neither torch nor the engine."""
+
+import argparse
+import difflib
+from collections.abc import Sequence
+from typing import NoReturn
+
+from seamless_stream import __version__
+
+ABOUT = (
+    "Speech translation with SeamlessM4T: recordings, text and live speech; everything runs on this machine."
+)
+
+EXAMPLES = """\
+examples:
+  seamless-stream live --source talk.wav --to spanish                captions while the file speaks
+  seamless-stream live --source talk.wav --to es --speech es.wav --captions es.srt
+  arecord -f S16_LE -r 16000 -t raw | seamless-stream live --source - --to eng
+  seamless-stream translate interview.mp3 --to de                    the text on the terminal
+  seamless-stream translate *.wav --to fr --output out/              texts and spoken translations
+  seamless-stream translate talk.m4a --task asr --from en --format srt
+  seamless-stream translate "Where is the station?" --text --from en --to es
+  seamless-stream models                                             which checkpoints there are
+  seamless-stream doctor                                             what works here
+
+exit status:
+  0 all is well   2 wrong usage   3 audio   4 settings   5 language   6 checkpoint   7 model failed
+  8 no speech   70 a fault of this program   130 interrupted
+  With several inputs, the status is that of the first one that failed; the others are still done.
+"""
+
+TRANSLATE = """\
+Translates recordings (wav, flac, mp3, ogg, opus, m4a; any rate, mono or stereo) or text.
+Long recordings are cut where the speaker pauses. Without --output the result is printed.
+"""
+TRANSLATE_EXAMPLES = """\
+examples:
+  seamless-stream translate a.wav b.mp3 --to spanish
+  seamless-stream translate a.wav --to es --output out/      out/a.spa.txt and, spoken, out/a.spa.wav
+  seamless-stream translate a.wav --to es --format srt       subtitles
+  seamless-stream translate a.wav --to es --format json      text, token ids, units, times
+  seamless-stream translate a.wav --task asr --from en       what was said, in its own language
+  seamless-stream translate notes.txt --from en --to es      a text file, line by line
+  seamless-stream translate "Good morning." --text --from en --to es
+
+tasks (chosen by input and output unless --task names one):
+  s2st speech to speech   s2tt speech to text   asr speech to its own text
+  t2st text to speech     t2tt text to text
+"""
+LIVE = """\
+Translates while the source speaks: captions in the terminal, speech and captions into files.
+A file plays at its own pace unless --pace fast; `-` reads raw s16le, 16 kHz mono (or WAV) from stdin.
+"""
+LIVE_EXAMPLES = """\
+examples:
+  seamless-stream live --source talk.wav --to spanish
+  seamless-stream live --source talk.wav --to es --speech es.wav --captions es.vtt
+  seamless-stream live --source talk.wav --to es --pace fast --captions events.jsonl
+  ffmpeg -i talk.mp4 -f s16le -ar 16000 -ac 1 - | seamless-stream live --source - --to es
+  seamless-stream live --source talk.wav --config configs/live.yaml --set session.decoding.beams=5
+"""
+MODELS_EXAMPLES = """\
+examples:
+  seamless-stream models                     list
+  seamless-stream models pull v2-large       download into the hub cache; interrupted pulls resume
+  seamless-stream models path phrasebook     where the files are
+  seamless-stream models verify phrasebook   are they whole
+"""
+
+# command -> the module of this folder that runs it
+MODULES = {
+    "translate": "translate",
+    "live": "live",
+    "models": "inventory",
+    "languages": "inventory",
+    "doctor": "doctor",
+}
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse that names the nearest command or option after a typing error."""
+
+    def error(self, message: str) -> NoReturn:
+        """One line, the nearest spelling, status 2."""
+        wrong = _wrong_word(message)
+        near = difflib.get_close_matches(wrong, self._known_words(), n=1) if wrong else []
+        hint = f" Did you mean `{near[0]}`?" if near else ""
+        self.exit(2, f"{self.prog}: {message}.{hint} See `{self.prog} --help`.\n")
+
+    def _known_words(self) -> list[str]:
+        words: list[str] = []
+        for action in self._actions:
+            words += [*action.option_strings, *map(str, action.choices or ())]
+            if isinstance(action, argparse._SubParsersAction):
+                for parser in action.choices.values():
+                    words += parser._known_words()
+        return words
+
+
+def _wrong_word(message: str) -> str | None:
+    """What argparse did not like: `invalid choice: 'x' (...)` or `unrecognized arguments: --x ...`."""
+    if "invalid choice: " in message:
+        return message.split("invalid choice: ")[1].split(" (")[0].strip("'")
+    if "unrecognized arguments: " in message:
+        return message.split("unrecognized arguments: ")[1].split()[0]
+    return None
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """The arguments; leaves by SystemExit on `--help` (0) and wrong usage (2)."""
+    parser = build_parser()
+    arguments = parser.parse_args(argv)
+    if arguments.command is None:
+        parser.print_help()
+        parser.exit(2)
+    arguments.module = MODULES[arguments.command]
+    return arguments
+
+
+def build_parser() -> Parser:
+    """All commands."""
+    parser = Parser("seamless-stream", description=ABOUT, epilog=EXAMPLES, formatter_class=_form())
+    parser.add_argument("--version", action="version", version=f"seamless-stream {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+    _add_translate(
+        _command(commands, "translate", "translate recordings or text", TRANSLATE, TRANSLATE_EXAMPLES)
+    )
+    _add_live(_command(commands, "live", "translate while the source speaks", LIVE, LIVE_EXAMPLES))
+    models = _command(commands, "models", "list, pull and check checkpoints", "", MODELS_EXAMPLES)
+    models.add_argument("action", nargs="?", default="list", choices=["list", "pull", "path", "verify"])
+    models.add_argument(
+        "name", nargs="?", metavar="MODEL", help="a name of the list, a directory or a hub id"
+    )
+    models.add_argument("--revision", help="commit, tag or branch on the hub")
+    languages = _command(commands, "languages", "which languages a checkpoint knows", "", "")
+    languages.add_argument("--model", default="auto", help="default: auto")
+    languages.add_argument(
+        "search", nargs="?", metavar="WORD", help="only languages whose code or name has it"
+    )
+    _command(commands, "doctor", "what works here, and the command that fixes what does not", "", "")
+    return parser
+
+
+def _form() -> type[argparse.HelpFormatter]:
+    return argparse.RawDescriptionHelpFormatter
+
+
+def _command(
+    commands: "argparse._SubParsersAction[Parser]", name: str, short: str, text: str, examples: str
+) -> Parser:
+    parser = commands.add_parser(
+        name,
+        help=short,
+        description=text or short.capitalize() + ".",
+        epilog=examples,
+        formatter_class=_form(),
+    )
+    parser.add_argument("--verbose", action="store_true", help="log what happens, with tracebacks")
+    parser.add_argument(
+        "--quiet", action="store_true", help="no progress and no notes, only results and errors"
+    )
+    return parser
+
+
+def _add_translate(parser: Parser) -> None:
+    parser.add_argument(
+        "inputs", nargs="+", metavar="INPUT", help="recordings, .txt files, or text with --text"
+    )
+    parser.add_argument("--text", action="store_true", help="INPUT is text itself; `-` reads it from stdin")
+    parser.add_argument("--task", choices=["s2st", "s2tt", "asr", "t2st", "t2tt"], help="default: see below")
+    parser.add_argument(
+        "--format", choices=["text", "json", "srt", "vtt"], default="text", help="default: text"
+    )
+    parser.add_argument("--output", metavar="DIR", help="write files there, also the spoken translation")
+    _add_languages(parser)
+    _add_model(parser)
+    _add_decoding(parser)
+
+
+def _add_live(parser: Parser) -> None:
+    parser.add_argument("--source", required=True, metavar="FILE|-", help="a recording, or `-` for stdin")
+    parser.add_argument(
+        "--task", choices=["s2st", "s2tt", "asr"], help="default: s2st with --speech, else s2tt"
+    )
+    parser.add_argument(
+        "--speech", metavar="OUT.wav", help="write the spoken translation as it is synthesized"
+    )
+    parser.add_argument("--captions", metavar="FILE", help="write captions: .srt, .vtt or .jsonl")
+    parser.add_argument("--pace", choices=["real-time", "fast"], help="of a file; default: real-time")
+    parser.add_argument("--policy", choices=["segment"], help="when text is committed; default: segment")
+    _add_languages(parser)
+    _add_model(parser)
+    _add_decoding(parser)
+
+
+def _add_languages(parser: Parser) -> None:
+    group = parser.add_argument_group("languages", "codes (spa), tags (es, es-MX) or names (spanish)")
+    group.add_argument("--to", metavar="LANG", help="the language to translate into")
+    group.add_argument("--from", dest="source_language", metavar="LANG", help="needed for text and asr only")
+
+
+def _add_model(parser: Parser) -> None:
+    group = parser.add_argument_group("model")
+    group.add_argument(
+        "--model", metavar="NAME|DIR|HUB_ID", help="default: auto (see `seamless-stream models`)"
+    )
+    group.add_argument("--device", help="cpu, cuda, cuda:1, mps; default: the best here")
+    group.add_argument("--dtype", choices=["float32", "float16", "bfloat16", "float64"])
+    group.add_argument("--offline", action="store_true", default=None, help="never ask the hub")
+    group.add_argument("--config", metavar="FILE", help="settings as YAML, see configs/; options win over it")
+    group.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="any setting, as in the YAML"
+    )
+
+
+def _add_decoding(parser: Parser) -> None:
+    group = parser.add_argument_group("decoding and voice")
+    group.add_argument("--speaker", type=int, metavar="N", help="voice of the spoken translation; default: 0")
+    group.add_argument("--vad", choices=["silero", "webrtc"], help="what finds the speech; default: silero")
+    group.add_argument("--beams", type=int, metavar="N", help="default: 1, greedy")
+    group.add_argument("--length-penalty", type=float, metavar="X", help="with beams; default: 1")
+    group.add_argument(
+        "--sample", action="store_true", default=None, help="draw tokens instead of the best ones"
+    )
+    group.add_argument("--temperature", type=float, metavar="X")
+    group.add_argument("--top-k", type=int, metavar="N")
+    group.add_argument("--top-p", type=float, metavar="X")
+    group.add_argument("--seed", type=int, metavar="N")
+    group.add_argument("--max-new-tokens", type=int, metavar="N", help="per segment; default: 256")
+    group.add_argument(
+        "--no-repeat-ngram", type=int, metavar="N", help="no N tokens in a row twice; default: off"
+    )

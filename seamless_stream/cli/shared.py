@@ -1,0 +1,87 @@
+"""What the commands share: consoles, settings from arguments, a loaded model that says what it is."""
+
+from argparse import Namespace
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import yaml
+from rich.console import Console
+
+from seamless_stream.engine.translator import Translator, load
+from seamless_stream.errors import SettingsError
+from seamless_stream.settings import ModelSettings, Settings, Task, load_settings
+
+# argument -> the setting that it overrides
+OVERRIDES = {
+    "model": "model.name",
+    "device": "model.device",
+    "dtype": "model.dtype",
+    "offline": "model.offline",
+    "to": "session.target_languages",
+    "source_language": "session.source_language",
+    "task": "session.task",
+    "speaker": "session.speaker",
+    "vad": "session.vad",
+    "policy": "session.policy",
+    "pace": "pace",
+    "beams": "session.decoding.beams",
+    "length_penalty": "session.decoding.length_penalty",
+    "sample": "session.decoding.sample",
+    "temperature": "session.decoding.temperature",
+    "top_k": "session.decoding.top_k",
+    "top_p": "session.decoding.top_p",
+    "seed": "session.decoding.seed",
+    "max_new_tokens": "session.decoding.max_new_tokens",
+    "no_repeat_ngram": "session.decoding.no_repeat_ngram",
+}
+
+
+def consoles(arguments: Namespace) -> tuple[Console, Console]:
+    """Results go to the first (stdout), notes and progress to the second (stderr)."""
+    return Console(highlight=False, soft_wrap=True), Console(
+        stderr=True, quiet=arguments.quiet, highlight=False, soft_wrap=True
+    )
+
+
+def settings_of(arguments: Namespace) -> Settings:
+    """YAML file, then `--set`, then the options; raises SettingsError with all problems."""
+    overrides: dict[str, Any] = {}
+    for assignment in arguments.set:
+        key, separator, value = assignment.partition("=")
+        if not separator:
+            raise SettingsError(f"`--set` must be KEY=VALUE, but is {assignment}.")
+        try:
+            overrides[key] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise SettingsError(f"`--set {key}` must be a YAML value, but is {value}.") from None
+    for name, path in OVERRIDES.items():
+        value = getattr(arguments, name, None)
+        if value is not None:
+            overrides[path] = value
+    return load_settings(arguments.config, overrides)
+
+
+def load_translator(settings: ModelSettings, tasks: Iterable[Task], notes: Console) -> Translator:
+    """Load what the tasks need and say which checkpoint it is; raises CheckpointError, SettingsError."""
+    with notes.status("loading the model"):
+        translator = load(
+            settings.name, settings.device, settings.dtype, tasks=tasks, offline=settings.offline
+        )
+    model = translator.model
+    notes.print(
+        f"model: {translator.description} ({model.device}, {str(model.dtype).removeprefix('torch.')})"
+    )
+    return translator
+
+
+def output_directory(name: str) -> Path:
+    """The directory, made if need be; raises SettingsError where that is impossible."""
+    path = Path(name)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(
+            f"`--output` must be a directory, but {path} is not: {error.strerror}."
+        ) from error
+    return path

@@ -1,0 +1,283 @@
+"""`seamless-stream translate`: every input on its own; a bad one is one line and does not stop the others."""
+
+import io
+import json
+import sys
+import time
+from argparse import Namespace
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from seamless_stream.audio.fbank import SAMPLE_RATE
+from seamless_stream.audio.files import AudioFile
+from seamless_stream.cli import complain
+from seamless_stream.cli.shared import consoles, load_translator, output_directory, settings_of
+from seamless_stream.engine.engine import check_session
+from seamless_stream.engine.translator import CHUNK_SAMPLES, Collector, Translation, Translator
+from seamless_stream.errors import AudioError, ModelError, NoSpeechError, SeamlessStreamError, SettingsError
+from seamless_stream.events import Event, Final, Skipped
+from seamless_stream.settings import SessionSettings, Settings, Task
+from seamless_stream.sinks import SubtitleSink, WavSink
+
+SUFFIXES = {"text": "txt", "json": "json", "srt": "srt", "vtt": "vtt"}
+TEXT_FILES = (".txt", ".md")
+
+
+@dataclass(frozen=True)
+class Input:
+    """One INPUT of the call: a recording, or a text where `text` is not None. `name` is unique in the call."""
+
+    name: str
+    path: Path | None
+    text: str | None
+
+
+@dataclass(frozen=True)
+class Run:
+    """Everything that stays the same from input to input."""
+
+    arguments: Namespace
+    translator: Translator
+    settings: Settings
+    directory: Path | None
+    out: Console
+    notes: Console
+
+
+def run(arguments: Namespace) -> int:
+    """The exit status of the first input that failed, else 0."""
+    out, notes = consoles(arguments)
+    settings = settings_of(arguments)
+    is_text = arguments.text or arguments.task in ("t2st", "t2tt")
+    _check_usage(arguments, settings)
+    directory = output_directory(arguments.output) if arguments.output else None
+    inputs, status = [], 0
+    for name, argument in zip(unique_names(arguments.inputs, is_text), arguments.inputs, strict=True):
+        try:
+            inputs.append(read_input(name, argument, is_text=is_text))
+        except SeamlessStreamError as error:
+            status = status or _report(error)
+    if not inputs:
+        return status
+    translator = load_translator(settings.model, wanted_tasks(arguments, settings, inputs), notes)
+    all_of_it = Run(arguments, translator, settings, directory, out, notes)
+    for one in inputs:
+        try:
+            translate_one(one, all_of_it)
+        except SeamlessStreamError as error:
+            status = status or _report(error)
+    return status
+
+
+def _report(error: SeamlessStreamError) -> int:
+    complain(str(error))
+    return error.exit_status
+
+
+def _check_usage(arguments: Namespace, settings: Settings) -> None:
+    """What is wrong for every input, before the model is loaded."""
+    session = settings.session
+    if not session.target_languages and not (arguments.task == "asr" and session.source_language):
+        hint = "the spoken language with `--from`" if arguments.task == "asr" else "`--to LANG`"
+        raise SettingsError(f"The target language must be given: {hint}, for example spanish.")
+    if arguments.task in ("s2st", "t2st") and not arguments.output:
+        raise SettingsError(f"`--task {arguments.task}` needs `--output DIR` for the speech.")
+    if len(session.target_languages) > 1:
+        raise SettingsError("`translate` does one target language at a time; call it once for each.")
+
+
+def unique_names(arguments: list[str], is_text: bool) -> list[str]:
+    """A file name for each input: its own without the suffix, numbered where two would be the same."""
+    names: list[str] = []
+    for index, argument in enumerate(arguments):
+        is_file = not is_text or argument.lower().endswith(TEXT_FILES)
+        stem = Path(argument).stem if is_file else f"text-{index + 1}"
+        name, number = stem, 2
+        while name in names:
+            name, number = f"{stem}-{number}", number + 1
+        names.append(name)
+    return names
+
+
+def read_input(name: str, argument: str, *, is_text: bool) -> Input:
+    """Find out what an argument is; raises AudioError early for a file that is not there."""
+    path = Path(argument)
+    if is_text and argument == "-":
+        return Input(name, None, sys.stdin.read())
+    if path.suffix.lower() in TEXT_FILES and path.is_file():
+        try:
+            return Input(name, path, path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingsError(
+                f"`{path}` must be a text file in UTF-8, but cannot be read: {error}."
+            ) from error
+    if is_text:
+        return Input(name, None, argument)
+    if not path.exists() and " " in argument:
+        raise AudioError(f"`{argument}` does not exist; to translate it as text, add --text and --from.")
+    if not path.exists():
+        raise AudioError(f"`{argument}` does not exist.")
+    return Input(name, path, None)
+
+
+def wanted_tasks(arguments: Namespace, settings: Settings, inputs: list[Input]) -> set[Task]:
+    """What must be loaded: speech only where it is written."""
+    if arguments.task:
+        return {settings.session.task}
+    speaks = arguments.output is not None
+    tasks: set[Task] = set()
+    if any(one.text is not None for one in inputs):
+        tasks.add("t2st" if speaks else "t2tt")
+    if any(one.text is None for one in inputs):
+        tasks.add("s2st" if speaks else "s2tt")
+    return tasks
+
+
+def session_settings(one: Input, run: Run) -> SessionSettings:
+    """The choices for one input; raises SettingsError, LanguageError."""
+    session = run.settings.session
+    settings = run.translator.settings(
+        is_text=one.text is not None,
+        target_language=next(iter(session.target_languages), None),
+        source_language=session.source_language,
+        task=run.arguments.task,
+        wants_speech=run.directory is not None,
+        speaker=session.speaker,
+        decoding=session.decoding,
+        segmentation=session.segmentation,
+        vad=session.vad,
+    )
+    return check_session(settings, run.translator.capabilities)
+
+
+def translate_one(one: Input, run: Run) -> None:
+    """Translate, then show or write; raises what is wrong with this input."""
+    settings = session_settings(one, run)
+    if one.text is not None and not one.text.strip():
+        raise SettingsError(f"`{one.name}` must hold text, but is empty.")
+    if one.text is not None and run.arguments.format in ("srt", "vtt"):
+        raise SettingsError(f"`--format {run.arguments.format}` needs speech, but `{one.name}` is text.")
+    started = time.perf_counter()
+    collector = Collector(settings, keeps_speech=False)
+    speech = _speech_sink(one, settings, run)
+    subtitles = io.StringIO()
+    captions = SubtitleSink(subtitles, "vtt" if run.arguments.format == "vtt" else "srt")
+    warnings: list[str] = []
+    try:
+        for event in _events(one, settings, run, warnings):
+            collector.add(event)
+            captions.write(event, 0.0)
+            if speech is not None:
+                speech.write(event, 0.0)
+            if isinstance(event, Skipped):
+                warnings.append(f"`{one.name}`: {event.what} left out: {event.reason}.")
+    finally:
+        if speech is not None:
+            speech.close()
+    translation = collector.translation(time.perf_counter() - started)
+    for warning in warnings:
+        complain(f"note: {warning}")
+    _check_result(one, translation)
+    path = speech.path if speech is not None and speech.has_speech else None
+    _publish(one, run, translation, render(one, run, translation, subtitles.getvalue(), path))
+
+
+def _speech_sink(one: Input, settings: SessionSettings, run: Run) -> WavSink | None:
+    if run.directory is None or settings.task not in ("s2st", "t2st"):
+        return None
+    return WavSink(run.directory / f"{one.name}.{settings.target_languages[0]}.wav", "start")
+
+
+def _events(one: Input, settings: SessionSettings, run: Run, warnings: list[str]) -> Iterator[Event]:
+    if one.text is not None:
+        yield from run.translator.text_events(one.text, settings)
+        return
+    assert one.path is not None
+    file = AudioFile(one.path)
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=run.notes, transient=True, disable=not run.notes.is_terminal) as progress:
+        bar = progress.add_task(one.path.name, total=file.duration_s)
+
+        def counted() -> Iterator[np.ndarray]:
+            for chunk in file.chunks(CHUNK_SAMPLES):
+                yield chunk
+                progress.advance(bar, len(chunk) / SAMPLE_RATE)
+
+        for event in run.translator.audio_events(counted(), settings):
+            if isinstance(event, Final):
+                progress.update(bar, description=f"{one.path.name}: {event.text[:40]}")
+            yield event
+    warnings += file.warnings
+
+
+def _check_result(one: Input, translation: Translation) -> None:
+    """Raises where there is nothing to show; failed segments beside good ones are a line each."""
+    for failure in translation.failures:
+        if translation.segments:
+            complain(f"`{one.name}`, segment {failure.segment + 1}: {failure.message}")
+    if translation.segments:
+        return
+    if translation.failures:
+        raise ModelError(f"`{one.name}`: {translation.failures[0].message}")
+    raise NoSpeechError(f"`{one.path}` holds no speech.")
+
+
+def render(one: Input, run: Run, translation: Translation, subtitles: str, speech: Path | None) -> str:
+    """The result in the wanted format, with its last line break."""
+    if run.arguments.format == "text":
+        return translation.text + "\n"
+    if run.arguments.format != "json":
+        return subtitles
+    indent = None if run.directory is None else 2
+    return json.dumps(describe(one, run, translation, speech), ensure_ascii=False, indent=indent) + "\n"
+
+
+def describe(one: Input, run: Run, translation: Translation, speech: Path | None) -> dict[str, Any]:
+    """Everything about one input as plain values."""
+    segments = [
+        {
+            "start_s": round(segment.start_s, 3),
+            "end_s": round(segment.end_s, 3),
+            "text": segment.text,
+            "token_ids": list(segment.token_ids),
+            "unit_ids": list(segment.unit_ids),
+        }
+        for segment in translation.segments
+    ]
+    timings = {"audio_s": translation.audio_s, **translation.timings}
+    if translation.audio_s:
+        timings["real_time_factor"] = translation.timings["compute_s"] / translation.audio_s
+    return {
+        "input": str(one.path) if one.path is not None else one.text,
+        "model": run.translator.description,
+        "task": translation.task,
+        "source_language": translation.source_language,
+        "target_language": translation.target_language,
+        "text": translation.text,
+        "token_ids": translation.token_ids,
+        "unit_ids": translation.unit_ids,
+        "segments": segments,
+        "failures": [failure.message for failure in translation.failures],
+        "speech": None if speech is None else str(speech),
+        "speech_rate": None if speech is None else translation.rate,
+        "timings": {name: round(value, 3) for name, value in timings.items()},
+    }
+
+
+def _publish(one: Input, run: Run, translation: Translation, result: str) -> None:
+    if run.directory is None:
+        is_one_of_many = len(run.arguments.inputs) > 1 and run.arguments.format != "json"
+        run.out.print(f"{one.name}: " if is_one_of_many else "", result, sep="", end="", markup=False)
+        return
+    path = run.directory / f"{one.name}.{translation.target_language}.{SUFFIXES[run.arguments.format]}"
+    try:
+        path.write_text(result, encoding="utf-8")
+    except OSError as error:
+        raise SettingsError(f"`{path}` cannot be written: {error.strerror}.") from error
+    run.notes.print(f"{one.name}: {path}", markup=False)

@@ -1,0 +1,121 @@
+"""A model that follows `models.base` with a few tensors: its answer is a pure function of the samples it hears."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from seamless_stream.errors import AudioError, LanguageError
+from seamless_stream.models.base import TASKS, Capabilities, EncoderOutput, Features, Prompt, Synthesis
+from seamless_stream.nn.state import State
+
+PAD, EOS, LANGUAGES, FIRST_WORD, NUM_WORDS = 0, 3, {"eng": 4, "spa": 5, "fra": 6}, 10, 90
+FRAME = 320  # samples behind one encoder state
+STATES_PER_WORD = 8
+
+
+@dataclass(frozen=True, eq=False)
+class FakeState(State):
+    """Words to say [B, W] (EOS after the last) and how many tokens each row has been given [B]."""
+
+    words: Tensor
+    position: Tensor
+
+
+class FakeDecoder:
+    """Says one word per 8 encoder states: their level, plus the language's number."""
+
+    vocabulary_size = FIRST_WORD + NUM_WORDS
+
+    def init_state(self, encoded: EncoderOutput) -> FakeState:
+        batch, length, _ = encoded.states.shape
+        padding = -length % STATES_PER_WORD + STATES_PER_WORD
+        states = torch.nn.functional.pad(encoded.states[:, :, 0], (0, padding))
+        words = states.reshape(batch, -1, STATES_PER_WORD).amax(2)  # [B, W]
+        ids = FIRST_WORD + (words * 1000).long() % NUM_WORDS
+        num_words = encoded.lengths[:, None] // STATES_PER_WORD
+        ids = torch.where(torch.arange(ids.shape[1]) < num_words, ids, EOS)
+        return FakeState(ids, torch.zeros(batch, dtype=torch.int64))
+
+    def step(self, token_ids: Tensor, state: FakeState) -> tuple[Tensor, Tensor, FakeState]:
+        batch, time = token_ids.shape
+        positions = state.position[:, None] + torch.arange(time)  # [B, T]
+        index = (positions - 1).clamp(0, state.words.shape[1] - 1)
+        logits = torch.nn.functional.one_hot(state.words.gather(1, index), self.vocabulary_size) * 9.0
+        return logits, positions[:, :, None] * 1.0, FakeState(state.words, state.position + time)
+
+
+class FakeTokenizer:
+    """Words are w10 to w99."""
+
+    def encode_source(self, text: str, language: str) -> list[int]:
+        if language not in LANGUAGES:
+            raise LanguageError(f"`{language}` is unknown.")
+        return [LANGUAGES[language], *(FIRST_WORD + len(word) for word in text.split()), EOS]
+
+    def decode(self, token_ids: list[int]) -> str:
+        return " ".join(f"w{token}" for token in token_ids if token >= FIRST_WORD)
+
+    def pieces(self, token_ids: list[int]) -> list[str]:
+        return [f"▁w{token}" for token in token_ids]
+
+
+class FakeTranslator:
+    """Two voices, three languages of which French is mute. `poison`: raises for samples that hold this value."""
+
+    capabilities = Capabilities(
+        family="fake",
+        tasks=frozenset(TASKS),
+        source_languages=tuple(LANGUAGES),
+        target_languages=tuple(LANGUAGES),
+        speech_languages=("eng", "spa"),
+        num_speakers=2,
+        sample_rate=16_000,
+    )
+    tokenizer = FakeTokenizer()
+    decoder = FakeDecoder()
+    device = torch.device("cpu")
+    dtype = torch.float32
+
+    def __init__(self, poison: float | None = None) -> None:
+        self.poison = poison
+        self.batches: list[int] = []  # sizes of the encoder's batches
+
+    def features(self, samples: np.ndarray) -> Features:
+        if len(samples) < FRAME:
+            raise AudioError(f"A segment must have at least {FRAME} samples, but has {len(samples)}.")
+        usable = samples[: len(samples) // FRAME * FRAME].reshape(-1, FRAME)
+        return Features(np.abs(usable).max(axis=1, keepdims=True), len(usable))
+
+    def encode_speech(self, features: list[Features]) -> EncoderOutput:
+        self.batches.append(len(features))
+        if self.poison is not None and any((f.values == np.float32(self.poison)).any() for f in features):
+            raise RuntimeError("poisoned")
+        values = [torch.from_numpy(f.values) for f in features]
+        lengths = torch.tensor([f.num_valid for f in features])
+        return EncoderOutput(torch.nn.utils.rnn.pad_sequence(values, batch_first=True), lengths)
+
+    def encode_text(self, token_ids: list[list[int]]) -> EncoderOutput:
+        values = [torch.tensor(ids).repeat_interleave(STATES_PER_WORD)[:, None] / 1000 for ids in token_ids]
+        lengths = torch.tensor([len(value) for value in values])
+        return EncoderOutput(torch.nn.utils.rnn.pad_sequence(values, batch_first=True), lengths)
+
+    def prompt(self, language: str) -> Prompt:
+        return Prompt((EOS, LANGUAGES[language]), EOS, PAD)
+
+    def synthesize(
+        self, token_ids: list[list[int]], hidden: list[Tensor], language: str, speaker: int
+    ) -> Synthesis:
+        for ids, states in zip(token_ids, hidden, strict=True):
+            assert states.shape[0] == len(ids)
+        units = [[token + speaker for token in ids[2:] for _ in range(2)] for ids in token_ids]
+        samples = [np.repeat(np.array(row, np.float32) / 1000, FRAME) for row in units]
+        return Synthesis(units, samples)
+
+
+def speech(*levels: float, word_s: float = 0.16, seed: int = 0) -> np.ndarray:
+    """A tone per level, 0.16 s each; 0 is silence. The fake model says one word per tone."""
+    num_samples = round(word_s * 16_000)
+    tone = np.sin(np.arange(num_samples) * 2 * np.pi * 440 / 16_000)
+    return np.concatenate([np.float32(level) * tone for level in levels]).astype(np.float32)
