@@ -3,10 +3,10 @@
     python -m tools.make_random_checkpoint --size tiny|v2-large --output DIR [--seed N]
 
 Shapes and names come from `transformers` on the meta device (a development dependency); weights are drawn and
-written tensor by tensor, so that the full size needs one tensor of memory. The four tied names are left out, as
-`save_pretrained` does. The tokenizer is trained here on a few made-up sentences; for v2-large it is filled up to
-256,000 pieces with Hangul pairs that never occur, so that ids, sizes and loading times are those of the real one.
-What such a checkpoint says is noise: it is for tests of loading, speed and equality.
+written tensor by tensor, so that the full size needs the memory of one. The four tied names are left out, as
+by `save_pretrained`. The tokenizer is trained here on a few made-up sentences; for v2-large it is filled up
+to 256,000 pieces with Hangul pairs that never occur, so that ids and sizes are those of the real one. What
+such a checkpoint says is noise: it is for tests of loading, speed and equality.
 """
 
 import argparse
@@ -33,10 +33,11 @@ PROCESSOR = "SeamlessM4TProcessor"
 NUM_DATA_TAGS = 3  # token ids after the languages
 
 WORDS = """
-where is the station please I would like a coffee with milk and two tickets to the museum tomorrow at seven thirty how
-much does it cost thank you very much good morning my sister lost her passport don't it's well-known "yes" (no) 12 345
-¿Dónde está la estación más cercana? Quisiera un café con leche, por favor. ¡Buenos días! ¿Cuánto cuesta? mañana niño
-où est la gare s'il vous plaît ? ça coûte cher, élève garçon Straße grüße schön müde Wo ist der Bahnhof? где вокзал
+where is the station please I would like a coffee with milk and two tickets to the museum tomorrow at seven
+thirty how much does it cost thank you very much good morning my sister lost her passport don't it's well-known
+"yes" (no) 12 345 ¿Dónde está la estación más cercana? Quisiera un café con leche, por favor. ¡Buenos días!
+¿Cuánto cuesta? mañana niño où est la gare s'il vous plaît ? ça coûte cher, élève garçon Straße grüße schön müde
+Wo ist der Bahnhof? где вокзал
 спасибо доброе утро محطة القطار شكرا 駅はどこですか ありがとう 车站在哪里 谢谢 車站在哪裡 स्टेशन कहाँ है धन्यवाद
 """.split()
 
@@ -135,14 +136,14 @@ def train_tokenizer(file: Path, *, trained_pieces: int, num_pieces: int, seed: i
 
 
 def _piece_message(index: int, rank: int) -> bytes:
-    """A serialized piece of a word mark and two Hangul syllables, which no merge of trained pieces reaches."""
+    """A serialized piece of a word mark and two Hangul syllables, which no merge reaches."""
     text = ("▁" + chr(0xAC00 + index // 1000) + chr(0xAC00 + index % 1000)).encode()
     body = b"\x0a" + bytes([len(text)]) + text + b"\x15" + struct.pack("<f", -float(rank))
     return b"\x0a" + bytes([len(body)]) + body
 
 
 def _write_tokenizer(output: Path, recipe: Recipe, seed: int) -> dict[int, str]:
-    """Write the tokenizer's files; returns what each token id means, as generation_config.json has it."""
+    """Write the tokenizer's files; returns what each token id means."""
     pieces = train_tokenizer(
         output / "sentencepiece.bpe.model",
         trained_pieces=recipe.trained_pieces,
@@ -285,7 +286,8 @@ def make_checkpoint(
     ids = ("bos_token_id", "decoder_start_token_id", "eos_token_id", "max_new_tokens", "pad_token_id")
     tables = _tables(recipe, config.unit_hifi_gan_vocab_size, id_to_text)
     _write_json(output / "generation_config.json", {name: getattr(config, name) for name in ids} | tables)
-    preprocessor = SeamlessM4TFeatureExtractor().to_dict() | {"processor_class": PROCESSOR}
+    extractor = SeamlessM4TFeatureExtractor()  # type: ignore[no-untyped-call]
+    preprocessor = extractor.to_dict() | {"processor_class": PROCESSOR}
     _write_json(output / "preprocessor_config.json", preprocessor)
     _write_weights(output, shapes, seed, config.unit_hifi_gan_vocab_size, max_shard_bytes)
 

@@ -160,7 +160,7 @@ def resolve(name: str, *, revision: str | None = None, offline: bool = False) ->
         return _in_hub_cache(DEFAULT_HUB_NAME, None) or _bundled("phrasebook")
     if name in _BY_NAME and _BY_NAME[name].hub_id is None:
         return _bundled(name)
-    if name not in _BY_NAME and Path(name).expanduser().is_dir():
+    if name and name not in _BY_NAME and Path(name).expanduser().is_dir():
         return _directory(name)
     _check_name(name)
     found = _in_hub_cache(name, revision)

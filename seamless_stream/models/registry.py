@@ -10,6 +10,7 @@ import torch
 from seamless_stream.errors import CheckpointError
 from seamless_stream.models.base import SpeechTranslator, Task
 from seamless_stream.models.checkpoint import CheckpointFiles, resolve
+from seamless_stream.models.tensors import NoInitialValues
 
 Loader = Callable[[CheckpointFiles, torch.device, torch.dtype, Iterable[Task] | None], SpeechTranslator]
 
@@ -44,7 +45,9 @@ def load_files(
     tasks: Iterable[Task] | None = None,
 ) -> SpeechTranslator:
     """Load a resolved checkpoint; only the components that `tasks` (default: all) need."""
-    return LOADERS[model_type(files)](files, torch.device(device), dtype, tasks)
+    load = LOADERS[model_type(files)]
+    with NoInitialValues():
+        return load(files, torch.device(device), dtype, tasks)
 
 
 def load_model(

@@ -7,13 +7,14 @@ caller's `rename`.
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from seamless_stream.errors import CheckpointError
 
@@ -254,6 +255,22 @@ def _chunks(tensor: Tensor) -> tuple[Tensor, ...]:
 def _same(loaded: Tensor, other: Tensor) -> bool:
     pairs = zip(_chunks(loaded), _chunks(other), strict=True)
     return all(torch.equal(left, _converted(right, left.dtype, left.device)) for left, right in pairs)
+
+
+class NoInitialValues(TorchFunctionMode):
+    """While this context is open, `torch.nn.init` does nothing: for modules whose values come from a file.
+
+    More than thrift: on the meta device, drawing random values makes torch import its compiler, which costs
+    seconds at every start.
+    """
+
+    def __torch_function__(
+        self, function: Any, types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if getattr(function, "__module__", None) == "torch.nn.init":
+            return args[0] if args else kwargs["tensor"]
+        return function(*args, **kwargs)
 
 
 def load_parameters(
