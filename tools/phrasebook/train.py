@@ -26,6 +26,7 @@ from torch import Tensor, nn
 
 from seamless_stream.models.seamless_m4t.network import Network
 from tools.phrasebook.batches import Batches, Example, SpeechBatch, TextBatch, examples_of
+from tools.phrasebook.guide import Guide
 from tools.phrasebook.recipe import (
     BLANK,
     CONFIG,
@@ -93,8 +94,8 @@ class Trainer:
             logits, labels.flatten(), ignore_index=CONFIG.pad_token_id, label_smoothing=LABEL_SMOOTHING
         )
 
-    def speech_loss(self, batch: SpeechBatch) -> tuple[Tensor, Tensor]:
-        """Decoder loss and CTC loss of one batch of speech."""
+    def speech_loss(self, batch: SpeechBatch) -> tuple[Tensor, Tensor, Tensor]:
+        """Decoder loss, CTC loss and attention away from the diagonal of one batch of speech."""
         encoder = self.network.speech_encoder
         features, lengths, sizes = (t.to(self.device) for t in (batch.features, batch.lengths, batch.sizes))
         frames, _ = encoder.stream(features, lengths, encoder.init_state(len(lengths)))
@@ -103,7 +104,11 @@ class Trainer:
             log_probs, batch.letters, batch.lengths, batch.letter_lengths, blank=BLANK, zero_infinity=True
         )
         states, state_lengths = encoder.adapt(frames, lengths, sizes)
-        return self.decoder_loss(states, state_lengths, batch.targets.to(self.device)), ctc
+        targets = batch.targets.to(self.device)
+        with Guide(self.network.text_decoder) as guide:
+            loss = self.decoder_loss(states, state_lengths, targets)
+        token_lengths = (targets[:, :-1] != CONFIG.pad_token_id).sum(1)
+        return loss, ctc, guide.loss(token_lengths, state_lengths)
 
     def text_loss(self, batch: TextBatch) -> Tensor:
         """Decoder loss of one batch of text."""
@@ -116,9 +121,9 @@ class Trainer:
         rate = learning_rate(self.progress.step, options)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        speech, ctc = self.speech_loss(batches.speech(options.frames, options.translate))
+        speech, ctc, away = self.speech_loss(batches.speech(options.frames, options.translate))
         text = self.text_loss(batches.texts(options.texts))
-        loss = speech + options.ctc * ctc + text
+        loss = speech + options.ctc * ctc + text + options.guide * away
         if not bool(torch.isfinite(loss)):
             self.optimizer.zero_grad(set_to_none=True)
             return {}
@@ -134,6 +139,7 @@ class Trainer:
             "speech": speech.item(),
             "ctc": ctc.item(),
             "text": text.item(),
+            "away": away.item(),
             "norm": float(norm),
             "rate": rate,
         }
@@ -239,7 +245,7 @@ def plot(folder: Path) -> None:
     plt.close(figure)
 
 
-FIELDS = "step seconds speech ctc text norm rate seen_asr seen_s2tt unseen_asr unseen_s2tt clips".split()
+FIELDS = "step seconds speech ctc text away norm rate seen_asr seen_s2tt unseen_asr unseen_s2tt clips".split()
 
 
 def held_out(work: Path, count: int) -> dict[str, list[Example]]:
@@ -334,6 +340,7 @@ def main() -> None:
         "--translate", type=float, default=0.5, help="share of speech targets in the other language"
     )
     parser.add_argument("--ctc", type=float, default=1.0, help="weight of the character CTC")
+    parser.add_argument("--guide", type=float, default=2.0, help="weight of attention away from the diagonal")
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--warmup", type=int, default=300)
     parser.add_argument("--plateau", type=float, default=0.6, help="share of the steps before the rate falls")
