@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from seamless_stream.audio.vad import Windows
 from seamless_stream.errors import AudioError, LanguageError
 from seamless_stream.models.base import TASKS, Capabilities, EncoderOutput, Features, Prompt, Synthesis
 from seamless_stream.nn.state import State
@@ -119,3 +120,16 @@ def speech(*levels: float, word_s: float = 0.16, seed: int = 0) -> np.ndarray:
     num_samples = round(word_s * 16_000)
     tone = np.sin(np.arange(num_samples) * 2 * np.pi * 440 / 16_000)
     return np.concatenate([np.float32(level) * tone for level in levels]).astype(np.float32)
+
+
+class LevelVad:
+    """Speech is what is loud; follows `audio.vad.Vad`."""
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        self._windows = Windows()
+
+    def push(self, samples: np.ndarray) -> list[float]:
+        return [float(np.abs(window).max() > 0.01) for window in self._windows.push(samples)]

@@ -83,7 +83,10 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """One line, the nearest spelling, status 2."""
         wrong = _wrong_word(message)
-        near = difflib.get_close_matches(wrong, self._known_words(), n=1) if wrong else []
+        known = [
+            word for word in self._known_words() if wrong and word.startswith("-") == wrong.startswith("-")
+        ]
+        near = difflib.get_close_matches(wrong, known, n=1) if wrong else []
         hint = f" Did you mean `{near[0]}`?" if near else ""
         self.exit(2, f"{self.prog}: {message}.{hint} See `{self.prog} --help`.\n")
 

@@ -135,6 +135,11 @@ class Session:
         return events
 
     @property
+    def num_segments(self) -> int:
+        """Segments closed so far."""
+        return self._num_segments
+
+    @property
     def is_done(self) -> bool:
         """Finished, and every segment is resolved; events may still wait to be read."""
         return self._is_finishing and not self._backlog

@@ -19,7 +19,7 @@ from seamless_stream.audio.pcm import mix_down, to_float32
 from seamless_stream.audio.resample import Resampler
 from seamless_stream.engine.engine import Engine
 from seamless_stream.engine.session import Session
-from seamless_stream.errors import LanguageError, ModelError, SettingsError
+from seamless_stream.errors import ModelError, SettingsError
 from seamless_stream.events import Event, Failed, Final, SegmentEnded, Skipped, Speech
 from seamless_stream.models.base import Capabilities, SpeechTranslator
 from seamless_stream.models.checkpoint import resolve

@@ -1,0 +1,134 @@
+"""The worker thread: same events as without it, bounded queues, failures that stay where they are, a clean stop."""
+
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from seamless_stream.engine.engine import Engine
+from seamless_stream.engine.worker import MAX_INBOX, Worker
+from seamless_stream.errors import LanguageError, ModelError
+from seamless_stream.events import Event
+from seamless_stream.settings import SessionSettings
+from tests.engine.test_engine import S2ST, TALK, cut, listen, plain
+from tests.fakes import FakeTranslator
+
+PATIENCE_S = 30
+
+
+def test_events_are_those_of_the_engine_and_come_on_its_thread() -> None:
+    events: list[Event] = []
+    threads = set()
+
+    def deliver(new: list[Event]) -> None:
+        threads.add(threading.current_thread().name)
+        events.extend(new)
+
+    with Worker(Engine(FakeTranslator())) as worker:
+        session = worker.open(S2ST, deliver)
+        for chunk in cut(TALK, 3):
+            assert session.push(chunk)
+        session.finish()
+        assert session.wait(PATIENCE_S)
+    assert plain(events) == plain(listen(Engine(FakeTranslator()), [TALK]))
+    assert threads == {"seamless-stream-worker"}
+
+
+def test_many_sessions_at_once() -> None:
+    found: dict[int, list[Event]] = {number: [] for number in range(5)}
+    with Worker(Engine(FakeTranslator())) as worker:
+        sessions = [worker.open(S2ST, found[number].extend) for number in range(5)]
+        for chunk in cut(TALK, 4):
+            for session in sessions:
+                session.push(chunk)
+        for session in sessions:
+            session.finish()
+        assert all(session.wait(PATIENCE_S) for session in sessions)
+    expected = sorted(map(repr, plain(found[0])))
+    assert all(sorted(map(repr, plain(events))) == expected for events in found.values())
+
+
+def test_refusal_reaches_the_driver() -> None:
+    with Worker(Engine(FakeTranslator())) as worker:
+        with pytest.raises(LanguageError, match="klingon"):
+            worker.open(SessionSettings(target_languages=("klingon",)), print)
+        assert worker.open(S2ST, print)  # and the worker goes on
+
+
+class SlowTranslator(FakeTranslator):
+    """Its first segment waits until it is let go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = threading.Event()
+        self.is_working = threading.Event()
+
+    def features(self, samples: np.ndarray):  # type: ignore[no-untyped-def]
+        self.is_working.set()
+        assert self.gate.wait(PATIENCE_S)
+        return super().features(samples)
+
+
+def test_full_inbox_makes_push_wait_and_then_say_no() -> None:
+    model = SlowTranslator()
+    with Worker(Engine(model)) as worker:
+        session = worker.open(S2ST, lambda events: None)
+        session.push(TALK)
+        assert model.is_working.wait(PATIENCE_S)
+        silence = np.zeros(160, np.float32)
+        taken = 0
+        while session.push(silence, timeout_s=0.01):
+            taken += 1
+        assert taken == MAX_INBOX
+        model.gate.set()
+        assert session.push(silence)  # waits for room
+        session.finish()
+        assert session.wait(PATIENCE_S)
+
+
+def test_failing_callback_ends_its_session_only() -> None:
+    events: list[Event] = []
+
+    def broken(new: list[Event]) -> None:
+        raise OSError("disk full")
+
+    with Worker(Engine(FakeTranslator())) as worker:
+        bad, good = worker.open(S2ST, broken), worker.open(S2ST, events.extend)
+        for session in (bad, good):
+            session.push(TALK)
+        with pytest.raises(ModelError, match="disk full"):
+            bad.wait(PATIENCE_S)
+        with pytest.raises(ModelError, match="disk full"):
+            bad.push(TALK)
+        good.finish()
+        assert good.wait(PATIENCE_S)
+    assert events
+
+
+def test_wrong_samples_end_the_session_with_their_error() -> None:
+    with Worker(Engine(FakeTranslator())) as worker:
+        session = worker.open(S2ST, lambda events: None)
+        session.push(np.zeros(100, np.int16))
+        with pytest.raises(Exception, match="float32"):
+            session.wait(PATIENCE_S)
+
+
+def test_close_drops_and_stop_ends_everything() -> None:
+    with Worker(Engine(FakeTranslator())) as worker:
+        closed = worker.open(S2ST, lambda events: None)
+        left = worker.open(S2ST, lambda events: None)
+        closed.close()
+        assert closed.wait(PATIENCE_S)
+        assert not closed.push(TALK)
+        assert not left.wait(0.01)
+    assert left.wait(0)
+    assert not [thread for thread in threading.enumerate() if thread.name == "seamless-stream-worker"]
+
+
+def test_idle_worker_uses_no_processor() -> None:
+    with Worker(Engine(FakeTranslator())) as worker:
+        worker.open(S2ST, lambda events: None)
+        before = time.process_time()
+        time.sleep(0.3)
+        assert time.process_time() - before < 0.1

@@ -1,0 +1,97 @@
+"""Sources: the same samples from a file, a raw pipe and a WAV pipe; pacing on one clock."""
+
+import io
+import itertools
+import wave
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from seamless_stream.audio.files import write_wav
+from seamless_stream.audio.pcm import to_bytes
+from seamless_stream.errors import AudioError
+from seamless_stream.sources import FileSource, StdinSource, open_source, paced
+from tests.fakes import speech
+
+TALK = speech(0.2, 0.4, 0.6)
+
+
+class Pipe(io.BytesIO):
+    """Gives odd pieces, as pipes do."""
+
+    def read1(self, size: int = -1) -> bytes:
+        return super().read1(min(size, 333))
+
+
+def wav_bytes(samples: np.ndarray, rate: int, channels: int = 1) -> bytes:
+    stream = io.BytesIO()
+    with wave.open(stream, "wb") as file:
+        file.setnchannels(channels)
+        file.setsampwidth(2)
+        file.setframerate(rate)
+        file.writeframes(to_bytes(np.repeat(samples, channels)))
+    return stream.getvalue()
+
+
+def heard(data: bytes) -> tuple[np.ndarray, list[str]]:
+    source = StdinSource(Pipe(data))  # type: ignore[arg-type]
+    return np.concatenate(list(source.chunks())), source.warnings
+
+
+def test_file_raw_pipe_and_wav_pipe_agree(tmp_path: Path) -> None:
+    path = tmp_path / "talk.wav"
+    write_wav(path, TALK)
+    source = open_source(str(path))
+    assert isinstance(source, FileSource) and not source.is_paced
+    by_file = np.concatenate(list(source.chunks()))
+    raw, warnings = heard(to_bytes(TALK))
+    assert not warnings
+    np.testing.assert_array_equal(raw, by_file)
+    np.testing.assert_array_equal(heard(wav_bytes(TALK, 16_000))[0], by_file)
+    np.testing.assert_allclose(heard(wav_bytes(TALK, 16_000, channels=2))[0], by_file, atol=1e-6)
+
+
+def test_wav_pipe_of_another_rate_is_resampled() -> None:
+    assert abs(len(heard(wav_bytes(TALK, 8_000))[0]) - 2 * len(TALK)) <= 2
+
+
+def test_half_a_sample_at_the_end_is_a_warning() -> None:
+    samples, warnings = heard(to_bytes(TALK) + b"x")
+    assert len(samples) == len(TALK)
+    assert warnings == ["The standard input ends inside a sample (1 bytes too many)."]
+
+
+@pytest.mark.parametrize(
+    ("data", "sentence"),
+    [
+        (b"", "is empty"),
+        (b"RIFF\x00\x00\x00\x00WAVE", "holds no sound"),
+        (wav_bytes(TALK, 16_000).replace(b"\x01\x00\x01\x00", b"\x55\x00\x01\x00", 1), "format 85"),
+    ],
+)
+def test_bad_pipes_are_one_sentence(data: bytes, sentence: str) -> None:
+    with pytest.raises(AudioError, match=sentence):
+        heard(data)
+
+
+def test_missing_file_is_refused_at_once() -> None:
+    with pytest.raises(AudioError, match="does not exist"):
+        open_source("nowhere.wav")
+
+
+def test_pace_follows_the_clock_and_catches_up() -> None:
+    """The clock of the test only moves by sleeping, and once by a stall of 250 ms."""
+    now, slept = 0.0, []
+
+    def sleep(seconds: float) -> None:
+        nonlocal now
+        slept.append(round(seconds, 6))
+        now += seconds
+
+    chunks = [np.zeros(1_600, np.float32)] * 6
+    for number, _ in zip(itertools.count(), paced(chunks, lambda: now, sleep), strict=False):
+        if number == 1:
+            now += 0.25
+    assert slept == [0.1, 0.1, 0.05, 0.1]
+    assert now == pytest.approx(0.6)
