@@ -95,13 +95,13 @@ def warp(frames: np.ndarray, tempo: float, pitch: float) -> np.ndarray:
     return out
 
 
-def mask(frames: np.ndarray, rng: np.random.Generator) -> None:
+def mask(frames: np.ndarray, rng: np.random.Generator, strength: float) -> None:
     """SpecAugment (Park et al. 2019) on normalised frames, in place."""
     for _ in range(2):
-        width = int(rng.integers(0, 16))
+        width = int(strength * rng.integers(0, 16))
         start = int(rng.integers(0, frames.shape[1] - width))
         frames[:, start : start + width] = 0
-        width = int(rng.integers(0, min(25, frames.shape[0] // 6)))
+        width = int(strength * rng.integers(0, min(25, frames.shape[0] // 6)))
         start = int(rng.integers(0, frames.shape[0] - width))
         frames[start : start + width] = 0
 
@@ -114,16 +114,17 @@ def running_normalise(frames: np.ndarray, rng: np.random.Generator) -> np.ndarra
     return normal
 
 
-def augment(frames: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Raw log-mel of one clip -> normalised, warped and masked frames."""
-    frames = warp(frames, float(rng.uniform(0.88, 1.14)), float(rng.uniform(0.9, 1.11)))
-    if rng.random() < 0.3:  # broadband noise at a random level under the speech
+def augment(frames: np.ndarray, rng: np.random.Generator, strength: float) -> np.ndarray:
+    """Raw log-mel of one clip -> normalised, warped and masked frames; `strength` 0 to 1 scales all of it."""
+    tempo, pitch = 1 + strength * rng.uniform(-0.12, 0.14), 1 + strength * rng.uniform(-0.1, 0.11)
+    frames = warp(frames, float(tempo), float(pitch))
+    if rng.random() < 0.3 * strength:  # broadband noise at a random level under the speech
         floor = frames.max() - rng.uniform(4, 12)
         frames = np.logaddexp(frames, floor + rng.normal(0, 1, frames.shape).astype(np.float32)).astype(
             np.float32
         )
-    frames = running_normalise(frames, rng) if rng.random() < 0.3 else normalise(frames)
-    mask(frames, rng)
+    frames = running_normalise(frames, rng) if rng.random() < 0.3 * strength else normalise(frames)
+    mask(frames, rng, strength)
     return frames
 
 
@@ -131,6 +132,7 @@ class Batches:
     """Endless batches of speech and of text."""
 
     def __init__(self, examples: list[Example], phrases: list[dict[str, Any]], text: Text, seed: int) -> None:
+        self.strength = 1.0  # of the augmentation
         self.examples, self.phrases, self.text = examples, phrases, text
         self.rng = np.random.default_rng(seed)
         self.pool: list[list[Example]] = []
@@ -157,7 +159,7 @@ class Batches:
         rows, letters, targets = [], [], []
         for example in chosen:
             frames = raw_frames(example.path, example.clip.offset, example.clip.length).astype(np.float32)
-            rows.append(stack(normalise(frames) if plain else augment(frames, self.rng)))
+            rows.append(stack(normalise(frames) if plain else augment(frames, self.rng, self.strength)))
             letters.append(self.text.ctc(example.text[example.language]))
             language = example.language
             if self.rng.random() < translate:

@@ -279,6 +279,7 @@ def run(options: argparse.Namespace) -> None:
         trainer.start_from(options.start_from)
     by_key = {p["key"]: p for p in phrases}
     batches = Batches([], phrases, text, options.seed + trainer.progress.step)
+    batches.strength = options.augment
     stop: list[int] = []
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, lambda number, _: stop.append(number))
@@ -340,6 +341,7 @@ def main() -> None:
         "--translate", type=float, default=0.5, help="share of speech targets in the other language"
     )
     parser.add_argument("--ctc", type=float, default=1.0, help="weight of the character CTC")
+    parser.add_argument("--augment", type=float, default=1.0, help="strength of the augmentation, 0 to 1")
     parser.add_argument("--guide", type=float, default=2.0, help="weight of attention away from the diagonal")
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--warmup", type=int, default=300)
