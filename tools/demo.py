@@ -21,7 +21,7 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--output", type=Path, default=ROOT / "out")
-    parser.add_argument("--pace", choices=("real", "fast"), default="real")
+    parser.add_argument("--pace", choices=("real-time", "fast"), default="real-time")
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)
     for source, target in RECORDINGS:
