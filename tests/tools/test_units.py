@@ -1,0 +1,107 @@
+"""Units, alignment and the judge's arithmetic on small made-up inputs; no speech engine, no downloaded model."""
+
+import numpy as np
+import pytest
+import torch
+
+from tools.phrasebook import align, judge, units
+from tools.phrasebook.train_vocoder import new_vocoder
+
+
+def tone(hertz: float, seconds: float = 0.5, harmonics: int = 12) -> np.ndarray:
+    """A voice-like tone."""
+    t = np.arange(int(seconds * units.SAMPLE_RATE)) / units.SAMPLE_RATE
+    return sum(np.sin(2 * np.pi * hertz * k * t) / k for k in range(1, harmonics)).astype(np.float32) * 0.1
+
+
+def noise(seconds: float = 0.5) -> np.ndarray:
+    return (np.random.default_rng(0).standard_normal(int(seconds * units.SAMPLE_RATE)) * 0.1).astype(
+        np.float32
+    )
+
+
+@pytest.mark.parametrize("hertz", [100.0, 180.0, 260.0])
+def test_pitch_follows_a_tone(hertz: float) -> None:
+    octaves, voiced = units.pitch(tone(hertz))
+    assert voiced[3:-3].all()
+    assert np.abs(octaves[3:-3] - np.log2(hertz)).max() < 0.05
+
+
+def test_noise_has_no_pitch() -> None:
+    assert units.pitch(noise())[1][3:-3].mean() < 0.1
+
+
+def test_level_does_not_change_units() -> None:
+    clips = [units.levelled(tone(h)) for h in (110, 150, 200, 240)] + [units.levelled(noise())]
+    model = units.fit(clips, 12)
+    speech = np.concatenate([tone(150), noise()])
+    assert model.units_of(speech) == model.units_of(speech * 0.2)
+    assert len(model.units_of(speech)) == len(speech) // units.UNIT_SAMPLES
+    low, high = model.units_of(tone(110))[5:-5], model.units_of(tone(240))[5:-5]
+    assert not set(low) & set(high)
+
+
+def test_fit_is_repeatable() -> None:
+    clips = [units.levelled(tone(h)) for h in (110, 170)]
+    first, second = units.fit(clips, 5), units.fit(clips, 5)
+    assert np.array_equal(first.centroids, second.centroids)
+
+
+def test_viterbi_finds_the_best_path() -> None:
+    emissions = np.full((7, 3), -5.0, np.float32)
+    for t, state in enumerate([0, 0, 1, 1, 1, 1, 2]):
+        emissions[t, state] = 0.0
+    shorter = emissions[:5, :2].copy()
+    durations = align.viterbi([emissions, shorter])
+    assert durations[0].tolist() == [2, 4, 1]
+    assert durations[1].tolist() == [2, 3]
+
+
+def test_aligner_learns_durations_of_letters() -> None:
+    rng = np.random.default_rng(1)
+    true_durations = {"▁": 2, "a": 5, "b": 1, "s": 3}
+    classes = {"▁": 0, "a": 1, "b": 2, "s": 3}
+    aligner = align.Aligner(np.arange(4))
+    items, wanted = [], []
+    for _ in range(80):
+        text = "▁" + "".join(rng.choice(list("abs"), 6))
+        wanted.append([true_durations[c] for c in text])
+        items.append(aligner.item(text, np.repeat([classes[c] for c in text], wanted[-1])))
+    aligner.fit(items)
+    found = aligner.align(items)
+    assert all(sum(d) == len(item.units) and min(d) >= 1 for d, item in zip(found, items, strict=True))
+    distinct = [
+        i
+        for i, item in enumerate(items)
+        if all(a != b for a, b in zip(item.text, item.text[1:], strict=False))
+    ]
+    assert [found[i].tolist() for i in distinct] == [wanted[i] for i in distinct]
+
+
+def test_vocoder_speaks_one_unit_for_20_ms() -> None:
+    """The reference library always applies the duration predictor: it must say one for every unit."""
+    vocoder = new_vocoder().eval()
+    with torch.inference_mode():
+        assert vocoder(torch.tensor([1, 900, 3, 3, 17]), 1, 0).shape == (5 * units.UNIT_SAMPLES,)
+
+
+@pytest.mark.parametrize(
+    ("text", "language", "words"),
+    [
+        ("It's 9:00, sir!", "eng", "its nine sir"),
+        ("¿Cómo está? Son 21.", "spa", "como esta son veintiuno"),
+        ("At nine o'clock.", "eng", "at nine oclock"),
+    ],
+)
+def test_comparable_words(text: str, language: str, words: str) -> None:
+    pytest.importorskip("num2words")
+    assert judge.comparable(text, language) == words.split()
+
+
+def test_word_error_rate_counts_edits() -> None:
+    pytest.importorskip("num2words")
+    assert judge.word_error_rate(["one two three four"], ["one too four five"], "eng") == pytest.approx(3 / 4)
+
+
+def test_windows_hold_as_much_as_one_listening() -> None:
+    assert judge.windows([160_000, 160_000, 160_000, 16_000]) == [[0, 1], [2, 3]]

@@ -1,0 +1,298 @@
+"""Trains the text-to-unit model of the phrasebook on the frozen text decoder's states.
+
+Reads `main/weights.safetensors`, aligned target speech (`align`) and its units. The states are computed once per
+run; a later run goes on from the weights of the earlier one, so it is repeated whenever the main model got better.
+Writes weights, architecture fields and the character table into W/t2u.
+"""
+
+import argparse
+import json
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from seamless_stream.models.seamless_m4t.config import (
+    SPECIAL_UNITS,
+    SeamlessM4TConfig,
+    parse_generation_config,
+)
+from seamless_stream.models.seamless_m4t.network import Network
+from seamless_stream.models.seamless_m4t.t2u_nar import TextToUnit, spell
+from seamless_stream.nn.attention import length_mask
+from tools.phrasebook.align import spelled
+from tools.phrasebook.export import generation_json
+from tools.phrasebook.recipe import CONFIG, DEFAULT_WORK, LANGUAGES, Text, read_phrases
+from tools.phrasebook.train_vocoder import encode_set
+from tools.phrasebook.units import NUM_UNITS, load_units
+
+NUM_CHARACTERS: Final = 160  # rows kept free for the letters of more languages
+FIELDS: Final[dict[str, Any]] = {
+    "t2u_vocab_size": NUM_UNITS + SPECIAL_UNITS + 4,
+    "char_vocab_size": NUM_CHARACTERS,
+    "t2u_encoder_layers": 1,
+    "t2u_encoder_ffn_dim": 384,
+    "t2u_encoder_attention_heads": 4,
+    "t2u_decoder_layers": 2,
+    "t2u_decoder_ffn_dim": 384,
+    "t2u_decoder_attention_heads": 4,
+    "t2u_max_position_embeddings": 2048,
+    "t2u_variance_predictor_embed_dim": CONFIG.hidden_size,
+    "t2u_variance_predictor_hidden_dim": 192,
+    "t2u_variance_predictor_kernel_size": 3,
+}
+PARTS: Final = frozenset({"text_encoder", "text_decoder"})
+BATCH: Final = 16
+RATE: Final = 1.5e-3
+WARM_STEPS: Final = 40
+DROP_STATES: Final = (
+    0.15  # share of sentences whose decoder states are hidden, so that spelling alone suffices
+)
+STATE_NOISE: Final = 0.2
+DURATION_WEIGHT: Final = 1.0
+HELD_OUT: Final = 32  # sentences of each language, kept from training to see what is learnt
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """One target sentence as the T2U reads and should speak it."""
+
+    hidden: Tensor  # [n + 2, D], of [</s>, lang, t1..tn]
+    counts: Tensor  # [n + 2] characters per position
+    char_ids: Tensor  # [C]
+    durations: Tensor  # [C] in units
+    units: Tensor  # [U] T2U ids
+
+
+def t2u_config() -> SeamlessM4TConfig:
+    """The phrasebook's architecture with the fields decided here."""
+    return replace(CONFIG, **FIELDS)
+
+
+def character_table(text: Text) -> dict[str, int]:
+    """Every character of every piece; 0 is padding, 1 unknown."""
+    letters = sorted({c for i in range(3, len(text.pieces)) for c in text.pieces.id_to_piece(i)})
+    return {"<pad>": 0, "<unk>": 1} | {c: i + 2 for i, c in enumerate(letters)}
+
+
+def decoder_states(network: Network, sources: list[list[int]], targets: list[list[int]]) -> list[Tensor]:
+    """Text encoder on the sources, decoder teacher-forced on the targets -> one [T, D] for each."""
+    source_lengths = torch.tensor([len(s) for s in sources])
+    tokens = pad_sequence([torch.tensor(s) for s in sources], batch_first=True)
+    encoded = network.encode_text(tokens, source_lengths)
+    state = network.text_decoder.init_state(encoded, source_lengths)
+    hidden, _ = network.decode(pad_sequence([torch.tensor(t) for t in targets], batch_first=True), state)
+    return [row[: len(t)].clone() for row, t in zip(hidden, targets, strict=True)]
+
+
+def load_main(work: Path) -> Network:
+    """The text half of the main model; later parts of its file are not needed here."""
+    network = Network(CONFIG, PARTS)
+    weights = load_file(work / "main" / "weights.safetensors")
+    network.load_state_dict({k: v for k, v in weights.items() if not k.startswith("speech_encoder.")})
+    return network.eval()
+
+
+class Corpus:
+    """Aligned sentences of a set, with the states of the decoder they are translated into."""
+
+    def __init__(self, work: Path, main: Path, name: str, limit: int | None) -> None:
+        self.work, self.name, self.limit = work, name, limit
+        self.text = Text(main / "main" / "sentencepiece.bpe.model")
+        self.tables = parse_generation_config(generation_json(self.text, character_table(self.text)))
+        self.network = load_main(main)
+        files = [work / f"corpus/{split}.jsonl" for split in ("train", "seen", "unseen")]
+        self.phrases = {p["key"]: p["text"] for path in files for p in read_phrases(path)}
+
+    @torch.inference_mode()
+    def sentences(self, language: str) -> list[Sentence]:
+        """All usable sentences of one language; half of them translated, half only repeated."""
+        clips = encode_set(
+            self.work, self.name, language, load_units(self.work / "units" / "units.npz"), self.limit
+        )
+        with np.load(self.work / "align" / self.name / f"{language}.npz") as data:
+            chosen = [int(i) for i in data["clips"]]
+            durations = np.split(data["durations"].astype(np.int64), np.cumsum(data["counts"])[:-1])
+        found = []
+        for first in range(0, len(chosen), 64):
+            part = range(first, min(first + 64, len(chosen)))
+            texts = [self.phrases[clips.speech.keys[chosen[i]]] for i in part]
+            sources, targets = self._token_ids(texts, language)
+            states = decoder_states(self.network, sources, targets)
+            for i, text, target, hidden in zip(part, texts, targets, states, strict=True):
+                sentence = self._sentence(
+                    text[language], target, hidden, durations[i], clips.units[chosen[i]]
+                )
+                found += [sentence] if sentence else []
+        return found
+
+    def _token_ids(
+        self, texts: list[dict[str, str]], language: str
+    ) -> tuple[list[list[int]], list[list[int]]]:
+        others = [lang for lang in LANGUAGES if lang != language]
+        sources = []
+        for i, text in enumerate(texts):
+            other = language if i % 4 == 3 else others[i % len(others)]
+            sources.append(self.text.source(text[other], other))
+        return sources, [self.text.target(text[language], language)[:-1] for text in texts]
+
+    def _sentence(
+        self, text: str, target: list[int], hidden: Tensor, durations: np.ndarray, units: np.ndarray
+    ) -> Sentence | None:
+        spelling = spell(target[2:], self.tables, CONFIG.eos_token_id, CONFIG.pad_token_id)
+        if len(spelling.char_ids) != len(durations) or len(spelled(text)) != len(durations):
+            return None
+        return Sentence(
+            hidden,
+            torch.tensor([0, *spelling.counts, 0]),
+            torch.tensor(spelling.char_ids),
+            torch.from_numpy(durations),
+            torch.from_numpy(units.astype(np.int64)) + SPECIAL_UNITS,
+        )
+
+
+def padded(rows: list[Tensor]) -> Tensor:
+    """[B, longest, ...] with zeros."""
+    return pad_sequence(rows, batch_first=True)
+
+
+def losses(model: TextToUnit, batch: list[Sentence], training: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """Cross-entropy of units with true durations, squared error of log durations, share of right units."""
+    hidden = padded([s.hidden for s in batch])
+    if training:
+        kept = (torch.rand(len(batch), 1, 1) >= DROP_STATES).float()
+        hidden = kept * (hidden + STATE_NOISE * torch.randn_like(hidden))
+    lengths = torch.tensor([len(s.hidden) for s in batch])
+    counts, durations = padded([s.counts for s in batch]), padded([s.durations for s in batch])
+    characters = model.characters_of(hidden, lengths, padded([s.char_ids for s in batch]), counts)
+    if training:
+        characters = F.dropout(characters, 0.1)
+    inside = length_mask(counts.sum(1), characters.shape[1])
+    guessed = model.durations(characters, inside[:, :, None].to(characters.dtype))
+    duration = (guessed - torch.log1p(durations.float())).square()[inside].mean()
+    logits = model.units_of(characters, durations)
+    wanted = padded([s.units for s in batch])
+    spoken = length_mask(durations.sum(1), wanted.shape[1])
+    unit = F.cross_entropy(logits[spoken], wanted[spoken], label_smoothing=0.05 if training else 0.0)
+    return unit, duration, (logits[spoken].argmax(1) == wanted[spoken]).float().mean()
+
+
+def shuffled(sentences: list[Sentence], seed: int) -> Iterator[list[Sentence]]:
+    """Batches of like length, for ever."""
+    rng = np.random.default_rng(seed)
+    while True:
+        order = sorted(
+            rng.permutation(len(sentences)), key=lambda i: len(sentences[i].units) + rng.integers(20)
+        )
+        batches = [order[i : i + BATCH] for i in range(0, len(order), BATCH)]
+        for index in rng.permutation(len(batches)):
+            yield [sentences[i] for i in batches[index]]
+
+
+class Trainer:
+    """A T2U in training: weights, their average, optimizer."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self.model = TextToUnit(t2u_config())
+        torch.nn.init.normal_(self.model.characters.weight, std=CONFIG.hidden_size**-0.5)
+        path = folder / "t2u.safetensors"
+        self.is_fresh = not path.exists()
+        if not self.is_fresh:
+            self.model.load_state_dict(load_file(path))
+        self.average = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
+        self.optimizer = torch.optim.AdamW(
+            self.model.parameters(), RATE, betas=(0.9, 0.98), weight_decay=0.01
+        )
+
+    def step(self, batch: list[Sentence], rate: float, keep: float) -> tuple[float, float, float]:
+        self.optimizer.param_groups[0]["lr"] = rate
+        unit, duration, right = losses(self.model, batch, training=True)
+        self.optimizer.zero_grad()
+        (unit + DURATION_WEIGHT * duration).backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        self.optimizer.step()
+        for name, value in self.model.state_dict().items():
+            self.average[name].lerp_(value, 1 - keep)
+        return float(unit.detach()), float(duration.detach()), float(right)
+
+    @torch.no_grad()
+    def check(self, batch: list[Sentence]) -> str:
+        """Held-out figures of the averaged weights."""
+        model = TextToUnit(t2u_config())
+        model.load_state_dict(self.average)
+        unit, duration, right = losses(model.eval(), batch, training=False)
+        return f"held out: units {float(unit):.3f} ({float(right):.1%} right), log durations {float(duration):.3f}"
+
+    def save(self, characters: dict[str, int]) -> None:
+        save_file({k: v.contiguous() for k, v in self.average.items()}, self.folder / "t2u.tmp")
+        (self.folder / "t2u.tmp").replace(self.folder / "t2u.safetensors")
+        (self.folder / "config_fields.json").write_text(json.dumps(FIELDS, indent=1))
+        table = json.dumps(characters, ensure_ascii=False, indent=0)
+        (self.folder / "char_to_id.json").write_text(table, encoding="utf-8")
+
+
+def train(
+    trainer: Trainer,
+    sentences: list[Sentence],
+    held_out: list[Sentence],
+    minutes: float,
+    table: dict[str, int],
+) -> None:
+    """For `minutes`, with a rate that falls to nothing at the end."""
+    started = saved = time.monotonic()
+    peak = RATE if trainer.is_fresh else RATE / 2
+    sums = np.zeros(3)
+    for count, batch in enumerate(shuffled(sentences, seed=int(started)), start=1):
+        part = (time.monotonic() - started) / (60 * minutes)
+        if part >= 1:
+            break
+        rate = peak * min(1.0, count / WARM_STEPS) * max(0.02, 0.5 * (1 + math.cos(math.pi * part)))
+        sums += trainer.step(batch, rate, keep=min(0.99, 1 - 1 / (1 + count / 5)))
+        if count % 25 == 0:
+            unit, duration, right = sums / 25
+            print(
+                f"{count}: units {unit:.3f} ({right:.1%} right), durations {duration:.3f}, {part:.0%}",
+                flush=True,
+            )
+            sums[:] = 0
+        if time.monotonic() - saved > 120:
+            trainer.save(table)
+            print(trainer.check(held_out), flush=True)
+            saved = time.monotonic()
+    trainer.save(table)
+    print(trainer.check(held_out), flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--work", type=Path, default=DEFAULT_WORK)
+    parser.add_argument(
+        "--main", type=Path, help="work folder that holds the main model, where it is another"
+    )
+    parser.add_argument("--set", default="target")
+    parser.add_argument("--clips", type=int, help="of each language")
+    parser.add_argument("--minutes", type=float, default=12.0)
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    torch.manual_seed(1)
+    corpus = Corpus(args.work, args.main or args.work, args.set, args.clips)
+    by_language = [corpus.sentences(language) for language in LANGUAGES]
+    held_out = [s for found in by_language for s in found[:HELD_OUT]]
+    sentences = [s for found in by_language for s in found[HELD_OUT:]]
+    print(f"{len(sentences)} sentences, {len(held_out)} held out", flush=True)
+    train(Trainer(args.work / "t2u"), sentences, held_out, args.minutes, corpus.tables.char_to_id)
+
+
+if __name__ == "__main__":
+    main()

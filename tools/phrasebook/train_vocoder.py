@@ -1,0 +1,286 @@
+"""Trains the vocoder of the phrasebook: units of the target voices to their samples.
+
+Starts with spectral losses alone and adds discriminators later; resumes where it stopped. Writes the averaged
+weights under our own names, the architecture fields it decided, a log and curves into W/vocoder.
+"""
+
+import argparse
+import copy
+import csv
+import json
+import math
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from seamless_stream.models.seamless_m4t.config import SeamlessM4TConfig
+from seamless_stream.models.seamless_m4t.vocoder import Vocoder
+from tools.phrasebook.recipe import DEFAULT_WORK, LANGUAGES
+from tools.phrasebook.shards import ClipSet
+from tools.phrasebook.units import NUM_UNITS, UNIT_SAMPLES, UnitModel, levelled, load_units
+from tools.phrasebook.vocoder_losses import Discriminators, SpectralLoss, fool_loss, judge_loss
+
+FIELDS: Final[dict[str, Any]] = {
+    "unit_hifi_gan_vocab_size": NUM_UNITS,
+    "unit_embed_dim": 96,
+    "lang_embed_dim": 16,
+    "spkr_embed_dim": 16,
+    "vocoder_num_langs": 4,
+    "vocoder_num_spkrs": 2,
+    "upsample_initial_channel": 192,
+    "upsample_rates": [5, 4, 4, 4],  # 16 kHz layers of 12 channels; a fifth halving would leave 6
+    "upsample_kernel_sizes": [11, 8, 8, 8],
+    "resblock_kernel_sizes": [3, 7],
+    "resblock_dilation_sizes": [[1], [3]],
+}
+SPEAKER: Final = 0
+CROP_UNITS: Final = 16
+BATCH: Final = 4
+JUDGED_SAMPLES: Final = 4_480  # of each crop; judging is dearer than speaking
+EMA: Final = 0.995
+CLIP_NORM: Final = 100.0
+SAVE_EVERY_S: Final = 150
+COLUMNS: Final = ("step", "minutes", "mel", "spectral", "fooled", "matched", "judge", "rate")
+
+
+def vocoder_config() -> SeamlessM4TConfig:
+    """The released architecture with this checkpoint's vocoder fields."""
+    fields = {k: v for k, v in FIELDS.items() if not isinstance(v, list)}
+    tuples = {
+        k: tuple(tuple(x) if isinstance(x, list) else x for x in v)
+        for k, v in FIELDS.items()
+        if isinstance(v, list)
+    }
+    return replace(SeamlessM4TConfig(), **fields, **tuples)
+
+
+def new_vocoder() -> Vocoder:
+    """Small random weights; the duration predictor says exactly one for every unit, whatever is trained."""
+    vocoder = Vocoder(vocoder_config())
+    torch.nn.init.normal_(vocoder.units.weight, std=0.5)
+    for convolution in [*vocoder.generator.blocks.modules(), *vocoder.generator.upsamplers]:
+        if (
+            isinstance(convolution, torch.nn.Conv1d | torch.nn.ConvTranspose1d)
+            and convolution.bias is not None
+        ):
+            torch.nn.init.zeros_(convolution.bias)
+    torch.nn.init.zeros_(vocoder.durations.projection.weight)
+    torch.nn.init.constant_(vocoder.durations.projection.bias, math.log(2.0))
+    vocoder.durations.requires_grad_(False)
+    return vocoder
+
+
+@dataclass(frozen=True)
+class UnitClips:
+    """Clips of one set and language with their units; samples stay on disk."""
+
+    speech: ClipSet
+    language: int
+    units: list[np.ndarray]
+
+    def crop(self, index: int, start: int, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """`count` units from `start` and their levelled samples."""
+        samples = levelled(self.speech.samples(index))[start * UNIT_SAMPLES : (start + count) * UNIT_SAMPLES]
+        return self.units[index][start : start + count], samples
+
+
+def encode_set(work: Path, name: str, language: str, model: UnitModel, limit: int | None = None) -> UnitClips:
+    """Units of a set, kept in W/units/<set>/<lang>.npz; clips that are new since are added."""
+    speech = ClipSet(work / "speech" / name / language)
+    path = work / "units" / name / f"{language}.npz"
+    units: list[np.ndarray] = []
+    if path.exists():
+        with np.load(path) as data:
+            units = np.split(data["units"], np.cumsum(data["counts"])[:-1])
+    wanted = min(len(speech), limit or len(speech))
+    if len(units) < wanted:
+        units += [np.array(model.units_of(speech.samples(i)), np.int16) for i in range(len(units), wanted)]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.savez(path, units=np.concatenate(units), counts=np.array([len(u) for u in units]))
+    return UnitClips(speech, LANGUAGES.index(language), units[:wanted])
+
+
+def batches(sets: list[UnitClips], rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    """Random crops: units [B, U], languages [B], samples [B, N]."""
+    rows = []
+    while len(rows) < BATCH:
+        clips = sets[len(rows) % len(sets)]
+        index = int(rng.integers(len(clips.units)))
+        spare = len(clips.units[index]) - CROP_UNITS
+        if spare >= 0:
+            rows.append((clips.language, *clips.crop(index, int(rng.integers(spare + 1)), CROP_UNITS)))
+    languages = torch.tensor([row[0] for row in rows])
+    units = torch.from_numpy(np.stack([row[1] for row in rows]).astype(np.int64))
+    return units, languages, torch.from_numpy(np.stack([row[2] for row in rows]))
+
+
+class Trainer:
+    """The state of a training run and its one step."""
+
+    def __init__(self, work: Path, device: torch.device) -> None:
+        self.folder = work / "vocoder"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.device = device
+        self.vocoder = new_vocoder().to(device)
+        self.average = copy.deepcopy(self.vocoder)
+        self.judges = Discriminators().to(device)
+        self.spectral = SpectralLoss().to(device)
+        trained = [p for p in self.vocoder.parameters() if p.requires_grad]
+        self.optimizer = torch.optim.AdamW(trained, 1e-3, betas=(0.8, 0.99), weight_decay=0.0)
+        self.judge_optimizer = torch.optim.AdamW(self.judges.parameters(), 3e-4, betas=(0.8, 0.99))
+        self.num_steps = 0
+        self.seconds = 0.0
+        self.resume()
+
+    def _parts(self) -> dict[str, Any]:
+        return {
+            "vocoder": self.vocoder,
+            "average": self.average,
+            "judges": self.judges,
+            "optimizer": self.optimizer,
+            "judge_optimizer": self.judge_optimizer,
+        }
+
+    def resume(self) -> None:
+        path = self.folder / "state.pt"
+        if not path.exists():
+            return
+        state = torch.load(path, map_location=self.device, weights_only=True)
+        for name, part in self._parts().items():
+            part.load_state_dict(state[name])
+        self.num_steps, self.seconds = state["num_steps"], state["seconds"]
+
+    def save(self) -> None:
+        state = {name: part.state_dict() for name, part in self._parts().items()}
+        torch.save({**state, "num_steps": self.num_steps, "seconds": self.seconds}, self.folder / "state.tmp")
+        (self.folder / "state.tmp").replace(self.folder / "state.pt")
+        weights = {k: v.detach().cpu().contiguous() for k, v in self.average.state_dict().items()}
+        save_file(weights, self.folder / "vocoder.tmp")
+        (self.folder / "vocoder.tmp").replace(self.folder / "vocoder.safetensors")
+        (self.folder / "config_fields.json").write_text(json.dumps(FIELDS, indent=1))
+
+    def step(self, batch: tuple[Tensor, Tensor, Tensor], rate: float, adversarial: bool) -> dict[str, float]:
+        """One update of the vocoder and, where adversarial, of the judges."""
+        units, languages, real = (x.to(self.device) for x in batch)
+        for optimizer in (self.optimizer, self.judge_optimizer):
+            optimizer.param_groups[0]["lr"] = rate
+        speakers = torch.full_like(languages, SPEAKER)
+        made = self.vocoder.generate(self.vocoder.units(units), languages, speakers)
+        losses = {"fooled": 0.0, "matched": 0.0, "judge": 0.0}
+        heard = slice(UNIT_SAMPLES, UNIT_SAMPLES + JUDGED_SAMPLES)
+        if adversarial:
+            self.judge_optimizer.zero_grad()
+            judge = judge_loss(self.judges(real[:, heard]), self.judges(made[:, heard].detach()))
+            judge.backward()
+            self.judge_optimizer.step()
+            losses["judge"] = float(judge.detach())
+        loss, mel = self.spectral(made, real)
+        losses |= {"mel": float(mel.detach()), "spectral": float(loss.detach())}
+        if adversarial:
+            self.judges.requires_grad_(False)
+            with torch.no_grad():
+                wanted = self.judges(real[:, heard])
+            fooled, matched = fool_loss(wanted, self.judges(made[:, heard]))
+            self.judges.requires_grad_(True)
+            loss = loss + 2 * fooled + 2 * matched
+            losses |= {"fooled": float(fooled.detach()), "matched": float(matched.detach())}
+        self.optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.vocoder.parameters(), CLIP_NORM)
+        self.optimizer.step()
+        self._follow()
+        return losses
+
+    @torch.no_grad()
+    def _follow(self) -> None:
+        self.num_steps += 1
+        keep = min(EMA, 1 - 1 / (1 + self.num_steps / 10))
+        for slow, fast in zip(self.average.parameters(), self.vocoder.parameters(), strict=True):
+            slow.lerp_(fast, 1 - keep)
+
+
+def learning_rate(minutes: float, warm_minutes: float, total_minutes: float) -> float:
+    """1.5e-3 while only spectra count, then 5e-4 falling to a tenth along a cosine."""
+    if minutes < warm_minutes:
+        return 1.5e-3
+    part = min(1.0, (minutes - warm_minutes) / max(total_minutes - warm_minutes, 1e-6))
+    return 5e-5 + 4.5e-4 * 0.5 * (1 + math.cos(math.pi * part))
+
+
+def draw(log: Path, picture: Path) -> None:
+    """Curves of the log."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    rows = list(csv.DictReader(log.open()))
+    figure, axes = plt.subplots(1, 2, figsize=(9, 3))
+    for axis, names in zip(axes, (("mel",), ("fooled", "matched", "judge")), strict=True):
+        for name in names:
+            axis.plot([float(r["step"]) for r in rows], [float(r[name]) for r in rows], label=name)
+        axis.set_xlabel("step")
+        axis.legend()
+    figure.tight_layout()
+    figure.savefig(picture, dpi=90)
+    plt.close(figure)
+
+
+def train(trainer: Trainer, sets: list[UnitClips], minutes: float, warm_minutes: float) -> None:
+    """Until the run, earlier parts counted in, has taken `minutes`."""
+    rng = np.random.default_rng(1000 + trainer.num_steps)
+    log = trainer.folder / "log.csv"
+    if not log.exists():
+        log.write_text(",".join(COLUMNS) + "\n")
+    sums: dict[str, float] = {}
+    since = 0
+    saved = last = time.monotonic()
+    while trainer.seconds < minutes * 60:
+        past = trainer.seconds / 60
+        rate = learning_rate(past, warm_minutes, minutes)
+        losses = trainer.step(batches(sets, rng), rate, adversarial=past >= warm_minutes)
+        now = time.monotonic()
+        trainer.seconds += now - last
+        last = now
+        since += 1
+        sums = {name: sums.get(name, 0.0) + value for name, value in losses.items()}
+        if since == 50:
+            row = {"step": trainer.num_steps, "minutes": past, "rate": rate} | {
+                k: v / since for k, v in sums.items()
+            }
+            with log.open("a") as file:
+                file.write(",".join(f"{row[name]:.6g}" for name in COLUMNS) + "\n")
+            sums, since = {}, 0
+        if now - saved > SAVE_EVERY_S:
+            trainer.save()
+            draw(log, trainer.folder / "curves.png")
+            saved = time.monotonic()
+    trainer.save()
+    draw(log, trainer.folder / "curves.png")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--work", type=Path, default=DEFAULT_WORK)
+    parser.add_argument("--set", default="target")
+    parser.add_argument("--clips", type=int, default=2500, help="of each language")
+    parser.add_argument("--minutes", type=float, default=90.0)
+    parser.add_argument("--warm-minutes", type=float, default=25.0)
+    parser.add_argument("--threads", type=int, default=1)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    torch.manual_seed(1)
+    model = load_units(args.work / "units" / "units.npz")
+    sets = [encode_set(args.work, args.set, language, model, args.clips) for language in LANGUAGES]
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    train(Trainer(args.work, device), sets, args.minutes, args.warm_minutes)
+
+
+if __name__ == "__main__":
+    main()

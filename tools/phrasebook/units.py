@@ -1,0 +1,196 @@
+"""Acoustic units of the target voices: one k-means cluster per 20 ms of speech, shared by all languages.
+
+Knows the features (log-mel, pitch, voicing), how clusters are fitted and how samples become units. The fitted
+file stays in the work folder: what ships are only the models trained on its units.
+"""
+
+import argparse
+import time
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from tools.phrasebook.recipe import DEFAULT_WORK, LANGUAGES
+from tools.phrasebook.shards import ClipSet
+
+Float32 = npt.NDArray[np.float32]
+
+SAMPLE_RATE: Final = 16_000
+UNIT_SAMPLES: Final = 320
+NUM_UNITS: Final = 1000
+FIT_CLIPS: Final = 250  # of each language: ten minutes and more
+ITERATIONS: Final = 16
+LEVEL_RMS: Final = 0.103  # of a clip's loud units; sets differ in gain and in silence around, units must not
+
+_SPECTRUM_WINDOW: Final = 512
+_PITCH_WINDOW: Final = 1024
+_PITCH_FFT: Final = 2048
+_NUM_MEL: Final = 40
+_NUM_COMPONENTS: Final = 20
+_SOFT_FLOOR: Final = 0.007  # added to magnitudes: below it there is only the noise between words
+_SHORTEST_LAG: Final = 40  # 400 Hz
+_LONGEST_LAG: Final = 229  # 70 Hz
+_VOICED: Final = 0.45  # of the autocorrelation at lag 0
+_PITCH_WEIGHT: Final = 30.0  # one octave counts as this many nepers of spectrum
+_VOICING_WEIGHT: Final = 4.0
+
+
+def levelled(samples: npt.NDArray[Any]) -> Float32:
+    """int16 or float samples as whole units of float32 at the common level; the vocoder learns to speak these."""
+    scale = 32_768.0 if samples.dtype == np.int16 else 1.0
+    x = samples[: len(samples) // UNIT_SAMPLES * UNIT_SAMPLES].astype(np.float32) / np.float32(scale)
+    if not len(x):
+        return x
+    power = np.square(x).reshape(-1, UNIT_SAMPLES).mean(1)
+    rms = float(np.sqrt(power[power >= 0.05 * np.quantile(power, 0.95)].mean()))
+    return (x * np.float32(LEVEL_RMS / max(rms, 1e-4))).astype(np.float32)
+
+
+def _frames(x: Float32, size: int) -> Float32:
+    """Windows of `size` samples centred on each unit, [U, size]."""
+    margin = (size - UNIT_SAMPLES) // 2
+    padded = np.pad(x, (margin, margin))
+    windows: Float32 = np.lib.stride_tricks.sliding_window_view(padded, size)[::UNIT_SAMPLES]
+    return windows
+
+
+@cache
+def mel_matrix(num_bins: int, num_mel: int, low_hz: float = 60.0) -> Float32:
+    """Triangles in mel space, [num_bins, num_mel]."""
+    edges = np.linspace(np.log1p(low_hz / 700), np.log1p(SAMPLE_RATE / 2 / 700), num_mel + 2)
+    bins = np.log1p(np.linspace(0, SAMPLE_RATE / 2, num_bins) / 700)
+    slopes = (edges[None] - bins[:, None]) / np.diff(edges)[0]
+    matrix = np.maximum(0.0, np.minimum(slopes[:, 2:], -slopes[:, :-2]))
+    return (matrix / np.maximum(matrix.sum(0), 1e-3)).astype(np.float32)
+
+
+def log_mel(x: Float32) -> Float32:
+    """Log of the mel magnitudes, [U, 40], floored so that silences are alike."""
+    window = np.hanning(_SPECTRUM_WINDOW).astype(np.float32)
+    magnitudes = np.abs(np.fft.rfft(_frames(x, _SPECTRUM_WINDOW) * window))
+    mel = magnitudes @ mel_matrix(_SPECTRUM_WINDOW // 2 + 1, _NUM_MEL)
+    return np.log(mel + _SOFT_FLOOR).astype(np.float32)
+
+
+def pitch(x: Float32) -> tuple[Float32, Float32]:
+    """log2 of the fundamental frequency (0 where unvoiced) and voicing 0..1 of every unit."""
+    window = np.hanning(_PITCH_WINDOW).astype(np.float32)
+    power = np.square(np.abs(np.fft.rfft(_frames(x, _PITCH_WINDOW) * window, _PITCH_FFT)))
+    correlation = np.fft.irfft(power)[:, : _LONGEST_LAG + 1]
+    own = np.fft.irfft(np.square(np.abs(np.fft.rfft(window, _PITCH_FFT))))[: _LONGEST_LAG + 1]
+    correlation = correlation / (correlation[:, :1] + 1e-3) / (own / own[0])
+    part = correlation[:, _SHORTEST_LAG:] - 0.0008 * np.arange(
+        _LONGEST_LAG + 1 - _SHORTEST_LAG
+    )  # against octaves
+    lag = part.argmax(1)
+    strength = part[np.arange(len(part)), lag]
+    voiced = (strength > _VOICED).astype(np.float32)
+    octaves = np.log2(SAMPLE_RATE / (lag + _SHORTEST_LAG)).astype(np.float32)
+    padded = np.pad(octaves, 1, mode="edge")
+    octaves = np.median(np.stack([padded[:-2], padded[1:-1], padded[2:]]), axis=0).astype(np.float32)
+    return octaves * voiced, voiced
+
+
+@dataclass(frozen=True)
+class UnitModel:
+    """Centroids [K, 22] in the space of projected log-mel, weighted pitch and voicing."""
+
+    mean: Float32
+    projection: Float32
+    octave: float  # of the pitch of voiced speech, its middle
+    centroids: Float32
+
+    def features(self, x: Float32) -> Float32:
+        """Levelled samples -> [U, 22]."""
+        return self.combined(log_mel(x), *pitch(x))
+
+    def combined(self, mels: Float32, octaves: Float32, voiced: Float32) -> Float32:
+        """The parts in one space."""
+        tone = (octaves - self.octave) * voiced * _PITCH_WEIGHT
+        spectrum = (mels - self.mean) @ self.projection
+        return np.concatenate([spectrum, tone[:, None], voiced[:, None] * _VOICING_WEIGHT], axis=1)
+
+    def units_of(self, samples: npt.NDArray[Any]) -> list[int]:
+        """Samples at 16 kHz, int16 or float -> one unit per whole 20 ms."""
+        if len(samples) < UNIT_SAMPLES:
+            return []
+        features = torch.from_numpy(self.features(levelled(samples)))
+        return nearest(features, torch.from_numpy(self.centroids)).tolist()
+
+    def save(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.savez(
+            path, mean=self.mean, projection=self.projection, octave=self.octave, centroids=self.centroids
+        )
+
+
+def load_units(path: Path) -> UnitModel:
+    """A fitted model."""
+    with np.load(path) as data:
+        return UnitModel(data["mean"], data["projection"], float(data["octave"]), data["centroids"])
+
+
+def nearest(features: Tensor, centroids: Tensor) -> Tensor:
+    """Index of the nearest centroid of each row."""
+    half = centroids.square().sum(1) / 2
+    return torch.cat([(half - rows @ centroids.T).argmin(1) for rows in features.split(16_384)])
+
+
+def k_means(features: Tensor, count: int, iterations: int, seed: int) -> Tensor:
+    """Lloyd's algorithm; clusters that fall empty start again at a random row."""
+    generator = torch.Generator().manual_seed(seed)
+    centroids = features[torch.randperm(len(features), generator=generator)[:count]].clone()
+    for _ in range(iterations):
+        labels = nearest(features, centroids)
+        sums = torch.zeros_like(centroids).index_add_(0, labels, features)
+        sizes = torch.bincount(labels, minlength=count)
+        empty = sizes == 0
+        centroids = sums / sizes.clamp(min=1)[:, None]
+        picks = torch.randint(len(features), (int(empty.sum()),), generator=generator)
+        centroids[empty] = features[picks]
+    return centroids
+
+
+def fit(clips: list[Float32], count: int, seed: int = 1) -> UnitModel:
+    """From levelled clips of all languages together."""
+    mels = np.concatenate([log_mel(x) for x in clips])
+    octaves, voiced = (np.concatenate(parts) for parts in zip(*(pitch(x) for x in clips), strict=True))
+    mean = mels.mean(0)
+    _, axes = np.linalg.eigh(np.cov((mels - mean).T))
+    projection = axes[:, ::-1][:, :_NUM_COMPONENTS] / np.sqrt(2)
+    empty = np.zeros((0, 0), np.float32)
+    middle = float(np.median(octaves[voiced > 0]))
+    model = UnitModel(mean, projection.astype(np.float32), middle, empty)
+    features = torch.from_numpy(model.combined(mels, octaves, voiced))
+    centroids = k_means(features, count, ITERATIONS, seed)
+    return UnitModel(model.mean, model.projection, model.octave, centroids.numpy())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--work", type=Path, default=DEFAULT_WORK)
+    parser.add_argument("--set", default="target")
+    parser.add_argument("--units", type=int, default=NUM_UNITS)
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    started = time.monotonic()
+    clips: list[Float32] = []
+    for language in LANGUAGES:
+        speech = ClipSet(args.work / "speech" / args.set / language)
+        clips += [levelled(speech.samples(i)) for i in range(min(FIT_CLIPS, len(speech)))]
+    model = fit(clips, args.units)
+    model.save(args.work / "units" / "units.npz")
+    used = len({unit for x in clips[::10] for unit in model.units_of(x)})
+    print(
+        f"{len(clips)} clips, {args.units} units ({used} used in a tenth), {time.monotonic() - started:.0f} s"
+    )
+
+
+if __name__ == "__main__":
+    main()
