@@ -39,6 +39,7 @@ from tools.phrasebook.recipe import (
 
 PARTS = frozenset({"speech_encoder", "text_encoder", "text_decoder"})
 LABEL_SMOOTHING = 0.1
+LETTERS_PER_STATE = 4  # that an encoder state of 160 ms has to spell: 25 letters a second
 MAX_NEW_TOKENS = 48
 
 
@@ -69,8 +70,13 @@ class Trainer:
         self.network = Network(CONFIG, PARTS)
         self._init_weights()
         self.ctc_head = nn.Linear(CONFIG.hidden_size, len(text.letters) + 1)
-        self.network.to(device), self.ctc_head.to(device)
-        self.parameters = [*self.network.parameters(), *self.ctc_head.parameters()]
+        self.state_head = nn.Linear(CONFIG.hidden_size, LETTERS_PER_STATE * (len(text.letters) + 1))
+        self.network.to(device), self.ctc_head.to(device), self.state_head.to(device)
+        self.parameters = [
+            *self.network.parameters(),
+            *self.ctc_head.parameters(),
+            *self.state_head.parameters(),
+        ]
         self.optimizer = torch.optim.AdamW(self.parameters, lr=1e-3, betas=(0.9, 0.98), weight_decay=0.01)
         self.average = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
         self.progress = Progress()
@@ -94,16 +100,26 @@ class Trainer:
             logits, labels.flatten(), ignore_index=CONFIG.pad_token_id, label_smoothing=LABEL_SMOOTHING
         )
 
+    def letters_loss(self, logits: Tensor, lengths: Tensor, batch: SpeechBatch) -> Tensor:
+        """Character CTC of logits [B, T, letters + 1] against what is said."""
+        return F.ctc_loss(
+            logits.log_softmax(2).transpose(0, 1),
+            batch.letters,
+            lengths.cpu(),
+            batch.letter_lengths,
+            blank=BLANK,
+            zero_infinity=True,
+        )
+
     def speech_loss(self, batch: SpeechBatch) -> tuple[Tensor, Tensor, Tensor]:
         """Decoder loss, CTC loss and attention away from the diagonal of one batch of speech."""
         encoder = self.network.speech_encoder
         features, lengths, sizes = (t.to(self.device) for t in (batch.features, batch.lengths, batch.sizes))
         frames, _ = encoder.stream(features, lengths, encoder.init_state(len(lengths)))
-        log_probs = self.ctc_head(frames).log_softmax(2).transpose(0, 1)  # [T, B, letters]
-        ctc = F.ctc_loss(
-            log_probs, batch.letters, batch.lengths, batch.letter_lengths, blank=BLANK, zero_infinity=True
-        )
+        ctc = self.letters_loss(self.ctc_head(frames), lengths, batch)
         states, state_lengths = encoder.adapt(frames, lengths, sizes)
+        spelled = self.state_head(states).unflatten(2, (LETTERS_PER_STATE, -1)).flatten(1, 2)
+        ctc = ctc + 0.5 * self.letters_loss(spelled, LETTERS_PER_STATE * state_lengths, batch)
         targets = batch.targets.to(self.device)
         with Guide(self.network.text_decoder) as guide:
             loss = self.decoder_loss(states, state_lengths, targets)
@@ -149,6 +165,7 @@ class Trainer:
         state = {
             "network": self.network.state_dict(),
             "ctc_head": self.ctc_head.state_dict(),
+            "state_head": self.state_head.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "average": self.average,
             "step": self.progress.step,
@@ -167,6 +184,11 @@ class Trainer:
         state = torch.load(folder / "state.pt", map_location=self.device, weights_only=True)
         self.network.load_state_dict(state["network"])
         self.ctc_head.load_state_dict(state["ctc_head"])
+        if "state_head" in state:
+            self.state_head.load_state_dict(state["state_head"])
+        state["optimizer"]["param_groups"][0]["params"] = list(
+            range(len(self.parameters))
+        )  # heads may be new
         self.optimizer.load_state_dict(state["optimizer"])
         self.average = state["average"]
         self.progress = Progress(state["step"], state["seconds"])
