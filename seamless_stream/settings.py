@@ -113,7 +113,7 @@ class SessionSettings:
 
     target_languages: tuple[str, ...] = ()
     source_language: str | None = None  # needed for text input and for asr; speech needs none
-    task: Task = "s2st"
+    task: Task | None = None  # None: chosen by what goes in and what is wanted
     speaker: int = 0
     vad: VadName = "silero"
     policy: PolicyName = "segment"

@@ -193,10 +193,10 @@ class TerminalSink:
 
     def write(self, event: Event, elapsed_s: float) -> None:
         """Finals and troubles as lines, partials in place."""
-        for line in self._lines(event, elapsed_s):
-            self._console.print(line, highlight=False, soft_wrap=True)
         if self._live is not None:
             self._live.update(self._pending(event), refresh=True)
+        for line in self._lines(event, elapsed_s):
+            self._console.print(line, highlight=False, soft_wrap=True)
 
     def close(self) -> None:
         """Give the terminal back."""

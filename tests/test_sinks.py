@@ -134,8 +134,10 @@ def test_terminal_shows_the_open_segment_in_place() -> None:
     sink.write(Partial(0, "spa", "¿Dónde ", "esta"), 2.0)
     sink.write(FINAL, 4.05)
     sink.close()
-    assert "¿Dónde esta" in stream.getvalue()
-    assert "¿Dónde está la estación?" in stream.getvalue()
+    shown = stream.getvalue()
+    assert "¿Dónde \x1b[2mesta\x1b[0m" in shown  # pending is dim
+    assert shown.index("esta") < shown.index(FINAL.text)
+    assert "esta\x1b" not in shown[shown.index(FINAL.text) :]  # and gone when the text is final
 
 
 def test_unwritable_file_is_one_sentence(tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
 """Sources: the same samples from a file, a raw pipe and a WAV pipe; pacing on one clock."""
 
 import io
-import itertools
 import wave
 from pathlib import Path
 
@@ -82,16 +81,16 @@ def test_missing_file_is_refused_at_once() -> None:
 
 def test_pace_follows_the_clock_and_catches_up() -> None:
     """The clock of the test only moves by sleeping, and once by a stall of 250 ms."""
-    now, slept = 0.0, []
+    times = [0.0]  # the last one is now
+    slept = []
 
     def sleep(seconds: float) -> None:
-        nonlocal now
         slept.append(round(seconds, 6))
-        now += seconds
+        times.append(times[-1] + seconds)
 
     chunks = [np.zeros(1_600, np.float32)] * 6
-    for number, _ in zip(itertools.count(), paced(chunks, lambda: now, sleep), strict=False):
+    for number, _ in enumerate(paced(chunks, lambda: times[-1], sleep)):
         if number == 1:
-            now += 0.25
+            times.append(times[-1] + 0.25)
     assert slept == [0.1, 0.1, 0.05, 0.1]
-    assert now == pytest.approx(0.6)
+    assert times[-1] == pytest.approx(0.6)

@@ -8,8 +8,10 @@ from argparse import Namespace
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
 from rich.console import Console
 
+from seamless_stream.audio.fbank import SAMPLE_RATE
 from seamless_stream.cli import INTERRUPTED, complain
 from seamless_stream.cli.shared import consoles, load_translator, settings_of
 from seamless_stream.engine.engine import check_session
@@ -50,6 +52,7 @@ def run(arguments: Namespace) -> int:
     session = _session(arguments, settings)
     _check_files(arguments)
     source = open_source(arguments.source)
+    assert session.task is not None
     translator = load_translator(settings.model, {session.task}, notes)
     session = check_session(session, translator.capabilities)
     is_paced = settings.pace == "real-time" and not source.is_paced
@@ -75,11 +78,7 @@ def run(arguments: Namespace) -> int:
 def _session(arguments: Namespace, settings: Settings) -> SessionSettings:
     session = settings.session
     targets = session.target_languages
-    task: Task = session.task
-    if arguments.task is None and not arguments.config:
-        task = "s2st" if arguments.speech else "s2tt"
-    elif arguments.task is None and task == "s2st" and not arguments.speech:
-        task = "s2tt"  # nothing would keep the speech
+    task: Task = session.task or ("s2st" if arguments.speech else "s2tt")
     if task == "asr" and not targets and session.source_language:
         targets = (session.source_language,)
     if not targets:
@@ -148,12 +147,12 @@ def _play(
             while not live.wait(0.2):  # short waits, so that Ctrl-C is heard on every platform
                 pass
         except KeyboardInterrupt:
-            return num_samples / 16_000, True
-    return num_samples / 16_000, False
+            return num_samples / SAMPLE_RATE, True
+    return num_samples / SAMPLE_RATE, False
 
 
-def _push(live: WorkerSession, chunk: "object") -> None:
-    while not live.push(chunk, timeout_s=0.2):  # type: ignore[arg-type]
+def _push(live: WorkerSession, chunk: np.ndarray) -> None:
+    while not live.push(chunk, timeout_s=0.2):
         live.wait(0)  # raises what ended the session
 
 

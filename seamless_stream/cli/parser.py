@@ -19,7 +19,7 @@ examples:
   seamless-stream translate interview.mp3 --to de                    the text on the terminal
   seamless-stream translate *.wav --to fr --output out/              texts and spoken translations
   seamless-stream translate talk.m4a --task asr --from en --format srt
-  seamless-stream translate "Where is the station?" --text --from en --to es
+  seamless-stream translate "Where is the station?" --from en --to es
   seamless-stream models                                             which checkpoints there are
   seamless-stream doctor                                             what works here
 
@@ -41,7 +41,7 @@ examples:
   seamless-stream translate a.wav --to es --format json      text, token ids, units, times
   seamless-stream translate a.wav --task asr --from en       what was said, in its own language
   seamless-stream translate notes.txt --from en --to es      a text file, line by line
-  seamless-stream translate "Good morning." --text --from en --to es
+  seamless-stream translate "Good morning." --from en --to es
 
 tasks (chosen by input and output unless --task names one):
   s2st speech to speech   s2tt speech to text   asr speech to its own text
@@ -169,7 +169,11 @@ def _add_translate(parser: Parser) -> None:
     parser.add_argument(
         "inputs", nargs="+", metavar="INPUT", help="recordings, .txt files, or text with --text"
     )
-    parser.add_argument("--text", action="store_true", help="INPUT is text itself; `-` reads it from stdin")
+    parser.add_argument(
+        "--text",
+        action="store_true",
+        help="every INPUT is text (one word is else taken for a file); `-` reads it from stdin",
+    )
     parser.add_argument("--task", choices=["s2st", "s2tt", "asr", "t2st", "t2tt"], help="default: see below")
     parser.add_argument(
         "--format", choices=["text", "json", "srt", "vtt"], default="text", help="default: text"

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import sys
 import time
 from argparse import Namespace
@@ -18,7 +19,6 @@ from seamless_stream.audio.fbank import SAMPLE_RATE
 from seamless_stream.audio.files import AudioFile
 from seamless_stream.cli import complain
 from seamless_stream.cli.shared import consoles, load_translator, output_directory, settings_of
-from seamless_stream.engine.engine import check_session
 from seamless_stream.engine.translator import CHUNK_SAMPLES, Collector, Translation, Translator
 from seamless_stream.errors import AudioError, ModelError, NoSpeechError, SeamlessStreamError, SettingsError
 from seamless_stream.events import Event, Final, Skipped
@@ -54,7 +54,7 @@ def run(arguments: Namespace) -> int:
     """The exit status of the first input that failed, else 0."""
     out, notes = consoles(arguments)
     settings = settings_of(arguments)
-    is_text = arguments.text or arguments.task in ("t2st", "t2tt")
+    is_text = arguments.text or settings.session.task in ("t2st", "t2tt")
     _check_usage(arguments, settings)
     directory = output_directory(arguments.output) if arguments.output else None
     inputs, status = [], 0
@@ -83,11 +83,11 @@ def _report(error: SeamlessStreamError) -> int:
 def _check_usage(arguments: Namespace, settings: Settings) -> None:
     """What is wrong for every input, before the model is loaded."""
     session = settings.session
-    if not session.target_languages and not (arguments.task == "asr" and session.source_language):
-        hint = "the spoken language with `--from`" if arguments.task == "asr" else "`--to LANG`"
+    if not session.target_languages and not (session.task == "asr" and session.source_language):
+        hint = "the spoken language with `--from`" if session.task == "asr" else "`--to LANG`"
         raise SettingsError(f"The target language must be given: {hint}, for example spanish.")
-    if arguments.task in ("s2st", "t2st") and not arguments.output:
-        raise SettingsError(f"`--task {arguments.task}` needs `--output DIR` for the speech.")
+    if session.task in ("s2st", "t2st") and not arguments.output:
+        raise SettingsError(f"The task {session.task} needs `--output DIR` for the speech.")
     if len(session.target_languages) > 1:
         raise SettingsError("`translate` does one target language at a time; call it once for each.")
 
@@ -96,7 +96,7 @@ def unique_names(arguments: list[str], is_text: bool) -> list[str]:
     """A file name for each input: its own without the suffix, numbered where two would be the same."""
     names: list[str] = []
     for index, argument in enumerate(arguments):
-        is_file = not is_text or argument.lower().endswith(TEXT_FILES)
+        is_file = argument.lower().endswith(TEXT_FILES) or not (is_text or looks_like_text(argument))
         stem = Path(argument).stem if is_file else f"text-{index + 1}"
         name, number = stem, 2
         while name in names:
@@ -117,18 +117,21 @@ def read_input(name: str, argument: str, *, is_text: bool) -> Input:
             raise SettingsError(
                 f"`{path}` must be a text file in UTF-8, but cannot be read: {error}."
             ) from error
-    if is_text:
+    if is_text or (not path.exists() and looks_like_text(argument)):
         return Input(name, None, argument)
-    if not path.exists() and " " in argument:
-        raise AudioError(f"`{argument}` does not exist; to translate it as text, add --text and --from.")
     if not path.exists():
-        raise AudioError(f"`{argument}` does not exist.")
+        raise AudioError(f"`{argument}` does not exist; with --text it is translated as text.")
     return Input(name, path, None)
+
+
+def looks_like_text(argument: str) -> bool:
+    """Several words that do not end like a file's name."""
+    return len(argument.split()) > 1 and not re.search(r"\.\w{2,5}$", argument)
 
 
 def wanted_tasks(arguments: Namespace, settings: Settings, inputs: list[Input]) -> set[Task]:
     """What must be loaded: speech only where it is written."""
-    if arguments.task:
+    if settings.session.task is not None:
         return {settings.session.task}
     speaks = arguments.output is not None
     tasks: set[Task] = set()
@@ -142,18 +145,17 @@ def wanted_tasks(arguments: Namespace, settings: Settings, inputs: list[Input]) 
 def session_settings(one: Input, run: Run) -> SessionSettings:
     """The choices for one input; raises SettingsError, LanguageError."""
     session = run.settings.session
-    settings = run.translator.settings(
+    return run.translator.settings(
         is_text=one.text is not None,
         target_language=next(iter(session.target_languages), None),
         source_language=session.source_language,
-        task=run.arguments.task,
+        task=session.task,
         wants_speech=run.directory is not None,
         speaker=session.speaker,
         decoding=session.decoding,
         segmentation=session.segmentation,
         vad=session.vad,
     )
-    return check_session(settings, run.translator.capabilities)
 
 
 def translate_one(one: Input, run: Run) -> None:

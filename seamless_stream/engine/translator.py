@@ -17,7 +17,7 @@ from seamless_stream.audio.fbank import SAMPLE_RATE
 from seamless_stream.audio.files import AudioFile
 from seamless_stream.audio.pcm import mix_down, to_float32
 from seamless_stream.audio.resample import Resampler
-from seamless_stream.engine.engine import Engine
+from seamless_stream.engine.engine import Engine, check_session
 from seamless_stream.engine.session import Session
 from seamless_stream.errors import ModelError, SettingsError
 from seamless_stream.events import Event, Failed, Final, SegmentEnded, Skipped, Speech
@@ -226,7 +226,7 @@ class Translator:
         if is_text != (task in ("t2tt", "t2st")):
             kind = "text" if is_text else "speech"
             raise SettingsError(f"`task` must be one for {kind}, but is {task}.")
-        return SessionSettings(
+        settings = SessionSettings(
             target_languages=(target,),
             source_language=source_language,
             task=task,
@@ -235,6 +235,7 @@ class Translator:
             decoding=decoding or DecodingSettings(),
             segmentation=segmentation or SegmenterSettings(),
         )
+        return check_session(settings, self.capabilities)
 
     def _infer_task(self, target: str, source: str | None, *, is_text: bool, wants_speech: bool) -> Task:
         capabilities = self.capabilities

@@ -46,10 +46,13 @@ def listen(engine: Engine, chunks: list[np.ndarray], settings: SessionSettings =
     return events
 
 
-def plain(events: list[Event]) -> list[object]:
-    """Events without the time that the model worked, speech as a list."""
+def in_order(events: list[Event]) -> list[object]:
+    """Events segment by segment, without the time that the model worked, speech as a list.
+
+    How the events of different segments interleave depends on when the engine was stepped; nothing else does.
+    """
     result: list[object] = []
-    for event in events:
+    for event in sorted(events, key=lambda event: event.segment):
         if isinstance(event, Final):
             event = replace(event, compute_s=0.0)
         result.append((event.unit_ids, event.samples.tolist()) if isinstance(event, Speech) else event)
@@ -69,16 +72,16 @@ def test_talk_becomes_segments_with_their_events_in_order() -> None:
     assert events[-1].reason == "end_of_stream"  # type: ignore[union-attr]
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(8))
 def test_cutting_the_audio_differently_changes_nothing(seed: int) -> None:
-    expected = plain(listen(Engine(FakeTranslator()), [TALK]))
-    assert plain(listen(Engine(FakeTranslator()), cut(TALK, seed))) == expected
+    expected = in_order(listen(Engine(FakeTranslator()), [TALK]))
+    assert in_order(listen(Engine(FakeTranslator()), cut(TALK, seed))) == expected
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(3))
 def test_strangers_in_the_batch_change_nothing(seed: int) -> None:
     """Sessions of other lengths, languages and tasks that join and leave."""
-    alone = plain(listen(Engine(FakeTranslator()), [TALK]))
+    alone = in_order(listen(Engine(FakeTranslator()), [TALK]))
     model = FakeTranslator()
     engine = Engine(model)
     random = np.random.default_rng(seed)
@@ -101,10 +104,7 @@ def test_strangers_in_the_batch_change_nothing(seed: int) -> None:
         stranger.finish()
     while engine.step():
         pass
-    # Partly stepped, so the events of different segments may interleave otherwise; each segment's do not.
-    together = plain(session.events())
-    for kind in (SegmentStarted, Final, SegmentEnded, tuple):
-        assert [e for e in together if isinstance(e, kind)] == [e for e in alone if isinstance(e, kind)]
+    assert in_order(session.events()) == alone
     assert max(model.batches) > 1
 
 
@@ -175,9 +175,9 @@ def test_limit_of_tokens_is_reported() -> None:
 def test_silence_costs_no_memory() -> None:
     session = Engine(FakeTranslator()).open(S2ST)
     second = np.zeros(16_000, np.float32)
-    for _ in range(600):
+    for _ in range(60):
         session.push(second)
-    assert session.backlog_samples == 0 and session.num_segments == 0 and session.position_s == 600
+    assert session.backlog_samples == 0 and session.num_segments == 0 and session.position_s == 60
     held = session._cutter._held  # type: ignore[attr-defined]
     assert len(held) < 20  # the pre-roll only
 
@@ -200,6 +200,10 @@ def test_closing_drops_waiting_work() -> None:
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
+        (
+            SessionSettings(target_languages=("es",)),
+            "`task` must be one of asr, s2st, s2tt, t2st, t2tt with this checkpoint, but is None.",
+        ),
         (SessionSettings(task="s2tt"), "`target_languages` must name at least one language, but is empty."),
         (
             SessionSettings(target_languages=("es",), task="t2tt"),
