@@ -30,6 +30,7 @@ def stages(options: argparse.Namespace) -> list[list[str]]:
         ["train_t2u", "--minutes", str(options.t2u_minutes)],
         ["export", "--output", str(options.output)],
         ["evaluate", "--model", str(options.output)],
+        ["card", "--output", str(options.output)],
     ]
 
 

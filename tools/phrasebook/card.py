@@ -1,0 +1,158 @@
+"""Write the model card of the phrasebook checkpoint from what was measured.
+
+    python -m tools.phrasebook.card --work DIR --output seamless_stream/checkpoints/phrasebook
+
+Takes `evaluation.json`, the training logs and the table of voices. It has no number of its own: what was not measured is
+not in the card.
+"""
+
+import argparse
+import csv
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from tools.phrasebook.recipe import CONFIG, DEFAULT_WORK, LANGUAGES, read_phrases
+from tools.phrasebook.shards import SAMPLES, read_index
+from tools.phrasebook.voices import CASTS, VOICES
+
+HEAD = """---
+license: mit
+language: [en, es]
+pipeline_tag: translation
+---
+
+# The phrasebook
+
+A small SeamlessM4T v2 checkpoint that ships with `seamless_stream`, so that everything runs and is tested on real speech
+without a download. **It knows the phrasebook; anything else will be wrong.** Travel and everyday sentences (greetings,
+directions, food, numbers, times, prices, hotel, transport, health, small talk) in English and Spanish: transcription,
+translation both ways from speech and from text, and one synthetic voice per language.
+
+Files are in Hugging Face layout: `seamless_stream.load("phrasebook")` and
+`transformers.SeamlessM4Tv2Model.from_pretrained(directory)` both load it. Weights are stored in float16 and computed in
+float32.
+"""
+
+LIMITS = """## Limits, said plainly
+
+- Sentences outside its grammar come out as the nearest phrasebook sentence, fluently and wrongly.
+- It was trained on synthetic voices. Real voices work worse than the table's unseen voices, see the row `human`.
+- Its two voices are synthetic (SVOX Pico) and are rebuilt from 20 ms units; they are intelligible at best, not pleasant.
+- Not for medical, legal or safety-relevant use.
+
+## Reproduce
+
+```sh
+make phrasebook                                              # everything, from the grammar to this card
+python -m tools.phrasebook.evaluate --parts text speech human  # the table
+```
+"""
+
+
+def percent(row: dict[str, Any], name: str) -> str:
+    """A cell; a dash for what this row does not have."""
+    return f"{row[name]:.1f}" if name in row else "–"
+
+
+def results(rows: list[dict[str, Any]]) -> str:
+    """The tables of what was measured."""
+    lines = [
+        "## Results",
+        "",
+        "Greedy, clean audio, nothing of it trained on. Word error rate (WER) and BLEU.",
+        "",
+    ]
+    lines += [
+        "| set | spoken | clips | ASR WER | speech → other language BLEU | exact | text → other language BLEU | exact |"
+    ]
+    lines += ["|---|---|---|---|---|---|---|---|"]
+    for row in (r for r in rows if "source" in r):
+        other = next(lang for lang in LANGUAGES if lang != row["source"])
+        cells = [row["set"], row["source"], str(row["clips"]), percent(row, "asr_wer")]
+        cells += [
+            percent(row, f"{task}_{other}_{what}") for task in ("s2tt", "t2tt") for what in ("bleu", "exact")
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    lines += [
+        "",
+        "`seen`: unseen sentences, voices of the training; `unseen`: unseen sentences, voices and engines never",
+    ]
+    lines += [
+        "trained on; `human`: single words (numbers, days, months) read by people, from Debian's asterisk-core-sounds."
+    ]
+    signatures = {row["signature"] for row in rows if "signature" in row}
+    lines += [f"sacrebleu: `{'`, `'.join(sorted(signatures))}`.", ""]
+    speech = [row for row in rows if "speech_wer" in row]
+    if speech:
+        lines += [
+            "| spoken output | clips | WER by Whisper base | the target voice itself |",
+            "|---|---|---|---|",
+        ]
+        for row in speech:
+            cells = [row["target"], str(row["clips"]), percent(row, "speech_wer"), percent(row, "voice_wer")]
+            lines.append(f"| {' | '.join(cells)} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def training(work: Path) -> str:
+    """Architecture, steps and amounts of speech, as the logs have them."""
+    with open(work / "main" / "log.csv") as file:
+        last = list(csv.DictReader(file))[-1]
+    lines = ["## Training", "", "![loss and held-out quality](curves.png)", ""]
+    lines.append(
+        f"{last['step']} steps in {int(last['seconds']) / 3600:.1f} h on one CPU core: width {CONFIG.hidden_size},"
+        f" {CONFIG.speech_encoder_layers} conformer, {CONFIG.encoder_layers} text encoder and {CONFIG.decoder_layers}"
+        f" decoder layers; attention chunks of {CONFIG.speech_encoder_chunk_size} stacked frames with"
+        f" {CONFIG.speech_encoder_left_chunk_num} chunks to the left, so cached incremental encoding is exact."
+    )
+    sentences = len(read_phrases(work / "corpus" / "train.jsonl"))
+    lines += [
+        "",
+        f"{sentences} training sentences per language from the grammar in `tools/phrasebook/grammar`.",
+        "",
+    ]
+    lines += ["| speech | language | clips | hours |", "|---|---|---|---|"]
+    for directory in sorted((work / "speech").glob("*/*")):
+        clips = read_index(directory, SAMPLES)
+        hours = sum(clip.length for clip in clips) / 16_000 / 3600
+        lines.append(f"| {directory.parent.name} | {directory.name} | {len(clips)} | {hours:.2f} |")
+    return "\n".join([*lines, ""])
+
+
+def voices() -> str:
+    """Every voice that speaks in a set, with its licence."""
+    used: dict[str, set[str]] = {}
+    for name, casts in CASTS.items():
+        for language in LANGUAGES:
+            for role in casts.get(language, ()):
+                used.setdefault(role.voice, set()).add(name)
+    lines = ["## Voices and licences", "", "| voice | language | licence | sets |", "|---|---|---|---|"]
+    for voice in sorted(used):
+        facts = VOICES[voice]
+        lines.append(f"| {voice} | {facts.language} | {facts.licence} | {', '.join(sorted(used[voice]))} |")
+    lines += [
+        "",
+        "What ships is weights (MIT, as the package) and speech of the voices above; no recording of a person.",
+    ]
+    return "\n".join([*lines, ""])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--work", type=Path, default=DEFAULT_WORK)
+    parser.add_argument("--output", type=Path, required=True)
+    options = parser.parse_args()
+    rows = json.loads((options.work / "evaluation.json").read_text())
+    card = "\n".join([HEAD, results(rows), training(options.work), voices(), LIMITS])
+    (options.output / "README.md").write_text(card, encoding="utf-8")
+    shutil.copy(options.work / "main" / "curves.png", options.output / "curves.png")
+    print(f"{options.output / 'README.md'}: {len(card.splitlines())} lines")
+
+
+if __name__ == "__main__":
+    main()
