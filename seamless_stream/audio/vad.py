@@ -54,7 +54,7 @@ class WebrtcVad:
     `mode` 0 misses least, 3 has the fewest false alarms. It takes music and loud noise for speech.
     """
 
-    def __init__(self, mode: int = 2) -> None:
+    def __init__(self, mode: int = 3) -> None:
         self._mode = mode
         self.reset()
 

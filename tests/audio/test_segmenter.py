@@ -240,7 +240,7 @@ def test_endless_silence_needs_no_memory() -> None:
     assert all(segmenter.push(silence) == [] for _ in range(60))
     grown = tracemalloc.get_traced_memory()[0] - before
     tracemalloc.stop()
-    assert grown < 20_000
+    assert grown < 60_000  # the pre-roll; a minute of samples would be 3.8 MB
 
 
 def test_a_buffer_that_the_caller_fills_again_does_no_harm() -> None:
