@@ -2,8 +2,8 @@
 
     python -m tools.phrasebook.card --work DIR --output seamless_stream/checkpoints/phrasebook
 
-Takes `evaluation.json`, the training logs and the table of voices. It has no number of its own: what was not measured is
-not in the card.
+Takes `evaluation.json`, the training logs and the table of voices. It has no number of its own: what was not
+measured is not in the card.
 """
 
 import argparse
@@ -25,9 +25,9 @@ pipeline_tag: translation
 
 # The phrasebook
 
-A small SeamlessM4T v2 checkpoint that ships with `seamless_stream`, so that everything runs and is tested on real speech
-without a download. **It knows the phrasebook; anything else will be wrong.** Travel and everyday sentences (greetings,
-directions, food, numbers, times, prices, hotel, transport, health, small talk) in English and Spanish: transcription,
+A small SeamlessM4T v2 checkpoint that ships with `seamless_stream`, so that everything runs and is tested on real
+speech without a download. **It knows the phrasebook; anything else will be wrong.** Travel and everyday sentences
+(greetings, directions, food, numbers, times, prices, hotel, transport, health, small talk) in English and Spanish: transcription,
 translation both ways from speech and from text, and one synthetic voice per language.
 
 Files are in Hugging Face layout: `seamless_stream.load("phrasebook")` and
@@ -39,7 +39,7 @@ LIMITS = """## Limits, said plainly
 
 - Sentences outside its grammar come out as the nearest phrasebook sentence, fluently and wrongly.
 - It was trained on synthetic voices. Real voices work worse than the table's unseen voices, see the row `human`.
-- Its two voices are synthetic (SVOX Pico) and are rebuilt from 20 ms units; they are intelligible at best, not pleasant.
+- Its two voices are synthetic (SVOX Pico) and are rebuilt from 20 ms units; intelligible at best, not pleasant.
 - Not for medical, legal or safety-relevant use.
 
 ## Reproduce
@@ -65,7 +65,7 @@ def results(rows: list[dict[str, Any]]) -> str:
         "",
     ]
     lines += [
-        "| set | spoken | clips | ASR WER | speech → other language BLEU | exact | text → other language BLEU | exact |"
+        "| set | spoken | clips | ASR WER | speech translation BLEU | exact | text translation BLEU | exact |"
     ]
     lines += ["|---|---|---|---|---|---|---|---|"]
     for row in (r for r in rows if "source" in r):
