@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 
@@ -26,10 +26,13 @@ WAV_EXTENSIBLE = 0xFFFE
 class Source(Protocol):
     """What `live` reads."""
 
-    name: str
-    is_paced: bool  # it speaks at its own pace and must not be slowed down
-    duration_s: float | None
-    warnings: list[str]  # complete when the last chunk has been read
+    @property
+    def is_paced(self) -> bool:
+        """It speaks at its own pace and must not be slowed down."""
+
+    @property
+    def warnings(self) -> list[str]:
+        """Complete when the last chunk has been read."""
 
     def chunks(self) -> Iterator[np.ndarray]:
         """Samples [n] float32 mono at 16 kHz until the end; raises AudioError."""
@@ -42,8 +45,6 @@ class FileSource:
 
     def __init__(self, path: str | Path) -> None:
         self._file = AudioFile(path)
-        self.name = str(path)
-        self.duration_s = self._file.duration_s
 
     @property
     def warnings(self) -> list[str]:
@@ -58,9 +59,7 @@ class FileSource:
 class StdinSource:
     """Raw s16le at 16 kHz mono, or a WAV stream of any rate, told apart by its first four bytes."""
 
-    name = "-"
     is_paced = True
-    duration_s = None
 
     def __init__(self, stream: BinaryIO | None = None) -> None:
         self._stream = stream or sys.stdin.buffer
@@ -99,7 +98,7 @@ class StdinSource:
                 dtype = np.dtype(name)
         raise AudioError("The standard input begins as WAV, but holds no sound.")
 
-    def _frames(self, start: bytes, dtype: np.dtype, channels: int, rate: int) -> Iterator[np.ndarray]:  # type: ignore[type-arg]
+    def _frames(self, start: bytes, dtype: np.dtype[Any], channels: int, rate: int) -> Iterator[np.ndarray]:
         resampler = Resampler(rate)
         size = dtype.itemsize * channels
         held = start

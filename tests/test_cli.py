@@ -58,7 +58,8 @@ def call(tiny: Path, capfd: pytest.CaptureFixture[str]):  # type: ignore[no-unty
     def run(*arguments: object, model: object = tiny) -> Result:
         words = [str(argument) for argument in arguments]
         if words[0] in ("translate", "live"):
-            words += ["--model", str(model), "--vad", "webrtc", "--max-new-tokens", "6", "--device", "cpu"]
+            options = ["--model", str(model), "--vad", "webrtc", "--max-new-tokens", "6", "--device", "cpu"]
+            words[1:1] = options  # what a test says comes later and wins
         try:
             status = main(words)
         except SystemExit as stop:
@@ -71,8 +72,9 @@ def call(tiny: Path, capfd: pytest.CaptureFixture[str]):  # type: ignore[no-unty
 
 
 def complaints(err: str) -> list[str]:
-    """The error lines, without the model's and the files' notes."""
-    return [line for line in err.splitlines() if line.startswith("seamless-stream: ")]
+    """The error lines, without the model's notes: its noise never ends by itself."""
+    lines = [line for line in err.splitlines() if line.startswith("seamless-stream: ")]
+    return [line for line in lines if "`max_new_tokens` = 6 was reached" not in line]
 
 
 # --- results
@@ -143,7 +145,7 @@ def test_live_writes_captions_and_speech(call, talk: Path, tmp_path: Path) -> No
         "live", "--source", talk, "--to", "es", "--pace", "fast", "--speech", speech, "--captions", captions
     )
     assert status == 0
-    assert len(out.splitlines()) == 2  # two stretches of speech
+    assert len([line for line in out.splitlines() if line.startswith("[")]) == 2  # two stretches of speech
     assert "2 segments, real-time factor" in err and str(speech) in err and str(captions) in err
     assert captions.read_text().count(" --> ") >= 2
     with wave.open(str(speech)) as file:

@@ -7,6 +7,7 @@ import time
 from argparse import Namespace
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from rich.console import Console
@@ -117,7 +118,7 @@ def _sinks(
     elif arguments.captions:
         for language in languages:
             path = _for_language(arguments.captions, language, many)
-            kind = "vtt" if path.suffix.lower() == ".vtt" else "srt"
+            kind: Literal["srt", "vtt"] = "vtt" if path.suffix.lower() == ".vtt" else "srt"
             sinks.append(SubtitleSink(open_text(path), kind, language))
     if arguments.speech:
         sinks += [WavSink(_for_language(arguments.speech, lang, many), "end", lang) for lang in languages]

@@ -115,6 +115,7 @@ class Collector:
         """Everything so far; `total_s` is the time that the whole call took."""
         segments = tuple(self._segment(final) for final in self._finals.values())
         texts = [segment.text for segment in segments if segment.text]
+        assert self._settings.task is not None  # the engine has opened a session with it
         joint = "\n" if self._settings.task in ("t2tt", "t2st") else " "
         return Translation(
             joint.join(texts),
