@@ -1,18 +1,18 @@
-"""Silero VAD, run by our own torch code from the weights that the package `silero-vad` ships (MIT).
+"""Silero VAD, run by our own torch code; the weights (MIT) are beside the bundled checkpoint.
 
 Knows the network, its explicit state, and the detector that lets it sleep while a cheap one hears nothing.
 The windows and the detector's form are `audio/vad.py`.
 """
 
-import warnings
 from collections import deque
 from dataclasses import dataclass
 from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -30,25 +30,7 @@ _WIDTH: Final = 128
 _GATE_MODE: Final = 0  # webrtc's most open mode: it misses almost nothing, and the network corrects the rest
 _HOLD_WINDOWS: Final = 32  # about 1 s: the network stays awake after the last window that webrtc let through
 _WARM_UP_WINDOWS: Final = 16  # about 0.5 s that the network hears again when it wakes up
-
-# Silero's names -> ours, for the 16 kHz network (its file holds one for 8 kHz too).
-_NAMES: Final = {
-    "_model.stft.forward_basis_buffer": "stft_conv.weight",
-    "_model.encoder.0.reparam_conv.weight": "conv1.weight",
-    "_model.encoder.0.reparam_conv.bias": "conv1.bias",
-    "_model.encoder.1.reparam_conv.weight": "conv2.weight",
-    "_model.encoder.1.reparam_conv.bias": "conv2.bias",
-    "_model.encoder.2.reparam_conv.weight": "conv3.weight",
-    "_model.encoder.2.reparam_conv.bias": "conv3.bias",
-    "_model.encoder.3.reparam_conv.weight": "conv4.weight",
-    "_model.encoder.3.reparam_conv.bias": "conv4.bias",
-    "_model.decoder.rnn.weight_ih": "lstm_cell.weight_ih",
-    "_model.decoder.rnn.weight_hh": "lstm_cell.weight_hh",
-    "_model.decoder.rnn.bias_ih": "lstm_cell.bias_ih",
-    "_model.decoder.rnn.bias_hh": "lstm_cell.bias_hh",
-    "_model.decoder.decoder.2.weight": "final_conv.weight",
-    "_model.decoder.decoder.2.bias": "final_conv.bias",
-}
+_WEIGHTS: Final = Path(__file__).parents[1] / "checkpoints" / "silero_vad_16k.safetensors"
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,31 +74,15 @@ class SileroNetwork(nn.Module):
         return logits.sigmoid().flatten(), SileroState(h, c, windows[:, -_CONTEXT_SAMPLES:])
 
 
-def _weights_path() -> Path:
-    package = find_spec("silero_vad")  # found, not imported: its import sets torch's thread count
-    folders = package.submodule_search_locations if package else None
-    # Not its `silero_vad_16k.safetensors`: in 6.2.3 those are the weights of another, older network.
-    path = Path(folders[0]) / "data" / "silero_vad.jit" if folders else None
-    if path is None or not path.is_file():
-        raise CheckpointError(
-            "The weights of the VAD must be installed, but are not: pip install silero-vad."
-        )
-    return path
-
-
 @cache
 def load_silero() -> SileroNetwork:
-    """The network, one for all sessions. Raises CheckpointError when the package's weights are missing or other."""
-    path = _weights_path()
+    """The network, one for all sessions. Raises CheckpointError when its weights are missing or other."""
     network = SileroNetwork()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # TorchScript itself; we take the tensors only
-        tensors = torch.jit.load(str(path), map_location="cpu").state_dict()  # type: ignore[no-untyped-call]
     try:
-        network.load_state_dict({ours: tensors[theirs] for theirs, ours in _NAMES.items()})
-    except (KeyError, RuntimeError) as error:
+        network.load_state_dict(load_file(_WEIGHTS))
+    except (OSError, SafetensorError, RuntimeError) as error:
         raise CheckpointError(
-            f"`{path}` must hold the weights of Silero VAD 6, but does not: {error}"
+            f"`{_WEIGHTS}` must hold the weights of Silero VAD, but does not: {error}"
         ) from error
     return network.eval().requires_grad_(False)
 

@@ -1,5 +1,7 @@
 """Our Silero network against the package's own model, and the detector around it."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -88,7 +90,9 @@ def test_a_batch_equals_its_rows() -> None:
     torch.testing.assert_close(together, torch.cat(alone), atol=1e-5, rtol=0)
 
 
-def test_missing_weights_say_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(vad, "find_spec", lambda name: None)
-    with pytest.raises(vad.CheckpointError, match="pip install silero-vad"):
-        vad._weights_path()
+def test_damaged_weights_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    damaged = tmp_path / "silero.safetensors"
+    damaged.write_bytes(vad._WEIGHTS.read_bytes()[:1000])
+    monkeypatch.setattr(vad, "_WEIGHTS", damaged)
+    with pytest.raises(vad.CheckpointError, match="silero.safetensors"):
+        vad.load_silero.__wrapped__()

@@ -27,7 +27,8 @@ pipeline_tag: translation
 
 A small SeamlessM4T v2 checkpoint that ships with `seamless_stream`, so that everything runs and is tested on real
 speech without a download. **It knows the phrasebook; anything else will be wrong.** Travel and everyday sentences
-(greetings, directions, food, numbers, times, prices, hotel, transport, health, small talk) in English and Spanish: transcription,
+(greetings, directions, food, numbers, times, prices, hotel, transport, health, small talk) in English and Spanish:
+transcription,
 translation both ways from speech and from text, and one synthetic voice per language.
 
 Files are in Hugging Face layout: `seamless_stream.load("phrasebook")` and
