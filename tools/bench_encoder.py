@@ -29,14 +29,15 @@ def build_reference(layers: int) -> Any:
     from transformers import SeamlessM4Tv2Config
     from transformers.models.seamless_m4t_v2 import modeling_seamless_m4t_v2
 
-    config = SeamlessM4Tv2Config(speech_encoder_layers=layers, attn_implementation="sdpa")
-    encoder = modeling_seamless_m4t_v2.SeamlessM4Tv2SpeechEncoder(config).eval()
+    config = SeamlessM4Tv2Config(speech_encoder_layers=layers)
+    config._attn_implementation = "sdpa"
+    encoder: Any = modeling_seamless_m4t_v2.SeamlessM4Tv2SpeechEncoder(config)
     torch.manual_seed(0)
     with torch.no_grad():
         for parameter in encoder.parameters():
             if parameter.dim() > 1:
                 parameter.normal_(0, parameter[0].numel() ** -0.5)
-    return encoder
+    return encoder.eval()
 
 
 def build_ours(reference: Any, layers: int) -> SpeechEncoder:

@@ -23,11 +23,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from seamless_stream.engine.decoding import DecodingSettings, decode
+from seamless_stream.engine.decoding import decode
 from seamless_stream.models.base import EncoderOutput, Features
 from seamless_stream.models.checkpoint import CheckpointFiles, resolve
 from seamless_stream.models.registry import load_files
 from seamless_stream.models.seamless_m4t.t2u_nar import to_durations
+from seamless_stream.settings import DecodingSettings
 
 DEFAULT_CHECKPOINT = Path.home() / ".cache" / "seamless_stream" / "random-v2-large"
 MARKS = ("<!-- full-size: written by tools/check_full_size.py -->", "<!-- end of full-size -->")
@@ -150,7 +151,7 @@ def run_reference(files: CheckpointFiles, samples: np.ndarray, source_ids: list[
     from transformers.models.seamless_m4t_v2 import modeling_seamless_m4t_v2 as m2
 
     config = SeamlessM4Tv2Config.from_pretrained(files.directory, attn_implementation="sdpa")
-    tables = GenerationConfig.from_pretrained(files.directory)
+    tables: Any = GenerationConfig.from_pretrained(files.directory)
     extractor = SeamlessM4TFeatureExtractor.from_pretrained(files.directory)
     extracted = extractor(samples, sampling_rate=SAMPLE_RATE, return_tensors="pt")
     values, mask = extracted["input_features"], extracted["attention_mask"]
@@ -348,7 +349,7 @@ def main() -> None:
         reference = run_reference(files, samples, source_ids_of(files))
     rows = check_speech_path(files, samples, reference)
     gc.collect()
-    rows[2:2] = check_text_encoder(files, reference)
+    rows[3:3] = check_text_encoder(files, reference)
     table = table_of(rows, arguments.seconds)
     print(table)
     if arguments.write:

@@ -9,10 +9,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from seamless_stream.engine.decoding import Decoded, DecodingSettings, decode
+from seamless_stream.engine.decoding import Decoded, decode
 from seamless_stream.errors import ModelError, SettingsError
 from seamless_stream.models.base import EncoderOutput, Prompt
 from seamless_stream.nn.state import State
+from seamless_stream.settings import DecodingSettings
 
 PAD, UNK, EOS, LANG = 0, 1, 3, 5
 PROMPT = Prompt(token_ids=(EOS, LANG), eos_id=EOS, pad_id=PAD)
