@@ -193,10 +193,15 @@ class TerminalSink:
 
     def write(self, event: Event, elapsed_s: float) -> None:
         """Finals and troubles as lines, partials in place."""
-        if self._live is not None:
-            self._live.update(self._pending(event), refresh=True)
-        for line in self._lines(event, elapsed_s):
-            self._console.print(line, highlight=False, soft_wrap=True)
+        try:
+            if self._live is not None:
+                self._live.update(self._pending(event), refresh=True)
+            for line in self._lines(event, elapsed_s):
+                self._console.print(line, highlight=False, soft_wrap=True)
+        except (
+            SystemExit
+        ):  # rich's answer to a reader that has gone; on the worker's thread it would end nothing
+            raise BrokenPipeError("The reader of the captions has gone.") from None
 
     def close(self) -> None:
         """Give the terminal back."""

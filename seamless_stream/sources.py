@@ -62,6 +62,8 @@ class StdinSource:
     is_paced = True
 
     def __init__(self, stream: BinaryIO | None = None) -> None:
+        if stream is None and sys.stdin.isatty():
+            raise AudioError("The standard input must be audio from a pipe or file, but is a terminal.")
         self._stream = stream or sys.stdin.buffer
         self.warnings: list[str] = []
 

@@ -19,7 +19,6 @@ import pytest
 
 from seamless_stream.audio.files import write_wav
 from seamless_stream.cli import main
-from tools.make_random_checkpoint import make_checkpoint
 
 RATE = 16_000
 
@@ -32,13 +31,6 @@ def voice(seconds: float, seed: int = 0) -> np.ndarray:
     tone = sum(np.sin(k * phase) / k for k in range(1, 20))
     syllables = 0.55 + 0.45 * np.sin(2 * np.pi * 4 * times)
     return (0.12 * tone * syllables + 0.001 * random.standard_normal(len(times))).astype(np.float32)
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("checkpoint") / "tiny"
-    make_checkpoint(path, "tiny", seed=5)  # one that says something in every language
-    return path
 
 
 @pytest.fixture
@@ -307,6 +299,37 @@ def test_long_silence_needs_little_memory(tiny: Path, tmp_path: Path) -> None:
 
 
 # --- interruption
+
+
+def live_command(tiny: Path, talk: Path, *words: str) -> list[str]:
+    options = ["--model", str(tiny), "--vad", "webrtc", "--max-new-tokens", "6"]
+    return [
+        sys.executable,
+        "-m",
+        "seamless_stream",
+        "live",
+        "--source",
+        str(talk),
+        "--to",
+        "es",
+        *options,
+        *words,
+    ]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs signals")
+def test_reader_that_leaves_ends_it_quietly(tiny: Path, tmp_path: Path) -> None:
+    talk = tmp_path / "talk.wav"
+    write_wav(talk, np.concatenate([voice(1.0), np.zeros(RATE, np.float32)] * 20))
+    process = subprocess.Popen(
+        live_command(tiny, talk, "--pace", "fast", "--quiet"), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert process.stdout is not None and process.stderr is not None
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.wait(60) == 141
+    assert process.stderr.read() == b""
+    process.stderr.close()
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs signals")

@@ -3,6 +3,7 @@
 Knows arguments, the terminal and exit statuses. Commands are imported when they run, so that `--help` is quick.
 """
 
+import io
 import logging
 import os
 import sys
@@ -27,10 +28,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=level, format="%(name)s: %(message)s", stream=sys.stderr)
     for name in ("httpx", "httpcore", "huggingface_hub", "filelock"):
         logging.getLogger(name).setLevel(logging.WARNING)  # their debug lines would drown ours
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that lacks a character is no reason to stop
     try:
         command: Command = import_module(f"seamless_stream.cli.{arguments.module}").run
         return command(arguments)
     except SeamlessStreamError as error:
+        if isinstance(error.__cause__, BrokenPipeError):
+            return BROKEN_PIPE
         complain(str(error))
         return error.exit_status
     except KeyboardInterrupt:

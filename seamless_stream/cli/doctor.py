@@ -115,7 +115,12 @@ def vad() -> Finding:
 
         SileroVad()
     except Exception as error:
-        return Finding("vad", False, f"silero: {_reason(error)}", "pip install silero-vad")
+        return Finding(
+            "vad",
+            False,
+            f"silero: {_reason(error)}",
+            "pip install --force-reinstall --no-deps seamless-stream",
+        )
     return Finding("vad", True, "silero and webrtc")
 
 

@@ -33,16 +33,13 @@ def run(arguments: Namespace) -> int:
 
 
 def _list(out: Console) -> int:
-    table = Table(box=None, pad_edge=False)
-    for column in ("name", "here", "parameters", "on disk", "licence", "good for"):
-        table.add_column(column, no_wrap=column != "good for")
     for listed in list_checkpoints():
         known = listed.known
-        size = "" if listed.million_parameters is None else f"{listed.million_parameters:.1f} M"
+        size = "" if listed.million_parameters is None else f"{listed.million_parameters:.1f} M parameters"
         disk = "" if listed.gigabytes is None else f"{listed.gigabytes * 1000:.0f} MB"
-        here = "yes" if listed.files is not None else "no"
-        table.add_row(known.name, here, size, disk, known.licence, known.scope)
-    out.print(table)
+        here = "here" if listed.files is not None else "not here"
+        out.print(f"{known.name:<12} {here:<9} {size:<20} {disk:<8} {known.licence}", markup=False)
+        out.print(f"{'':<12} {known.scope}", markup=False)
     try:
         out.print(f"\nauto takes {resolve('auto', offline=True).name} here", markup=False)
     except CheckpointError as error:

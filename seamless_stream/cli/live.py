@@ -57,7 +57,7 @@ def run(arguments: Namespace) -> int:
     translator = load_translator(settings.model, {session.task}, notes)
     session = check_session(session, translator.capabilities)
     is_paced = settings.pace == "real-time" and not source.is_paced
-    shows_delay = settings.pace == "real-time" or source.is_paced
+    shows_delay = settings.pace == "real-time"
     sinks = _sinks(arguments, session, translator, out, shows_delay)
     log = Log(sinks)
     try:

@@ -39,9 +39,8 @@ OVERRIDES = {
 
 def consoles(arguments: Namespace) -> tuple[Console, Console]:
     """Results go to the first (stdout), notes and progress to the second (stderr)."""
-    return Console(highlight=False, soft_wrap=True), Console(
-        stderr=True, quiet=arguments.quiet, highlight=False, soft_wrap=True
-    )
+    results = Console(highlight=False, soft_wrap=True, emoji=False)
+    return results, Console(stderr=True, quiet=arguments.quiet, highlight=False, soft_wrap=True, emoji=False)
 
 
 def settings_of(arguments: Namespace) -> Settings:
@@ -69,9 +68,8 @@ def load_translator(settings: ModelSettings, tasks: Iterable[Task], notes: Conso
             settings.name, settings.device, settings.dtype, tasks=tasks, offline=settings.offline
         )
     model = translator.model
-    notes.print(
-        f"model: {translator.description} ({model.device}, {str(model.dtype).removeprefix('torch.')})"
-    )
+    number_type = str(model.dtype).removeprefix("torch.")
+    notes.print(f"model: {translator.description} ({model.device}, {number_type})", markup=False)
     return translator
 
 

@@ -187,7 +187,7 @@ def translate_one(one: Input, run: Run) -> None:
         complain(f"note: {warning}")
     _check_result(one, translation)
     path = speech.path if speech is not None and speech.has_speech else None
-    _publish(one, run, translation, render(one, run, translation, subtitles.getvalue(), path))
+    _publish(one, run, translation, render(one, run, translation, subtitles.getvalue(), path), path)
 
 
 def _speech_sink(one: Input, settings: SessionSettings, run: Run) -> WavSink | None:
@@ -272,7 +272,7 @@ def describe(one: Input, run: Run, translation: Translation, speech: Path | None
     }
 
 
-def _publish(one: Input, run: Run, translation: Translation, result: str) -> None:
+def _publish(one: Input, run: Run, translation: Translation, result: str, speech: Path | None) -> None:
     if run.directory is None:
         is_one_of_many = len(run.arguments.inputs) > 1 and run.arguments.format != "json"
         run.out.print(f"{one.name}: " if is_one_of_many else "", result, sep="", end="", markup=False)
@@ -282,4 +282,4 @@ def _publish(one: Input, run: Run, translation: Translation, result: str) -> Non
         path.write_text(result, encoding="utf-8")
     except OSError as error:
         raise SettingsError(f"`{path}` cannot be written: {error.strerror}.") from error
-    run.notes.print(f"{one.name}: {path}", markup=False)
+    run.notes.print(f"{one.name}: {path}", "" if speech is None else f"and {speech}", markup=False)

@@ -166,6 +166,19 @@ class Worker:
         self._thread.join()
 
     def _run(self) -> None:
+        error: SeamlessStreamError | None = None
+        try:
+            self._loop()
+        except BaseException:
+            error = ModelError("The worker has ended by an unexpected error.")
+            raise  # threading prints where; a driver that waits learns it below
+        finally:
+            self._is_stopping = True
+            self._take_openings()
+            for session in list(self._sessions):
+                self._end(session, error)
+
+    def _loop(self) -> None:
         while not self._is_stopping:
             self._wake.clear()  # before looking, so that what comes while looking wakes it again
             has_worked = self._take_openings()
@@ -173,8 +186,6 @@ class Worker:
             has_worked |= self._engine.step()
             if not has_worked:
                 self._wake.wait()
-        for session in list(self._sessions):
-            self._end(session, None)
 
     def _take_openings(self) -> bool:
         found = False
@@ -192,8 +203,10 @@ class Worker:
             self._end(session, error)
             return True
         except Exception as error:
-            log.exception("a session ended by an unexpected error")
-            self._end(session, ModelError(f"The session failed: {type(error).__name__}: {error}"))
+            log.debug("a session ended by an unexpected error", exc_info=True)
+            failure = ModelError(f"The session failed: {type(error).__name__}: {error}")
+            failure.__cause__ = error
+            self._end(session, failure)
             return True
         if not has_worked and session.is_over:
             self._end(session, None)
