@@ -170,7 +170,8 @@ def align_set(
     clips = encode_set(work, name, language, model, limit)
     aligner = Aligner(coarse_classes(model.centroids))
     pairs = [
-        (spelled(texts[key]), units.astype(np.int64)) for key, units in zip(clips.speech.keys, clips.units)
+        (spelled(texts[key]), units.astype(np.int64))
+        for key, units in zip(clips.speech.keys, clips.units, strict=False)
     ]
     usable = [i for i, (text, units) in enumerate(pairs) if len(units) >= len(text)]
     items = [aligner.item(*pairs[i]) for i in usable]

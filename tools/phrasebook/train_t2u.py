@@ -51,7 +51,7 @@ FIELDS: Final[dict[str, Any]] = {
     "t2u_variance_predictor_kernel_size": 3,
 }
 PARTS: Final = frozenset({"text_encoder", "text_decoder"})
-BATCH: Final = 16
+BATCH: Final = 8
 RATE: Final = 1.5e-3
 WARM_STEPS: Final = 40
 DROP_STATES: Final = (
