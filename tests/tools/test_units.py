@@ -1,4 +1,7 @@
-"""Units, alignment and the judge's arithmetic on small made-up inputs; no speech engine, no downloaded model."""
+"""Units, alignment and the judge's arithmetic on small made-up inputs.
+
+Needs no speech engine and no downloaded model.
+"""
 
 import numpy as np
 import pytest

@@ -1,8 +1,8 @@
 """Durations of characters: text, spelled as the T2U spells it, against the units of its speech.
 
 A left-to-right hidden Markov model with one state per character, which lasts at least one unit; emissions are
-tables over coarse units given a character and its neighbours, trained by Viterbi. Knows text and unit numbers,
-no audio.
+tables over coarse units given a character and its neighbours, trained by Viterbi. Knows text and unit
+numbers, no audio.
 """
 
 import argparse

@@ -1,7 +1,8 @@
 """How well the speech-output half speaks held-out sentences, heard by the judge of `judge`.
 
 `copy` vocodes the units of real target speech (what the vocoder alone loses); `text` goes from the written
-sentence through the frozen text decoder, the T2U and the vocoder. Prints error rates beside the target voice's own.
+sentence through the frozen text decoder, the T2U and the vocoder. Prints error rates beside the target
+voice's own.
 """
 
 import argparse

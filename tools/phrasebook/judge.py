@@ -1,7 +1,7 @@
 """An outside listener for synthesised speech: Whisper base through faster-whisper. Evaluation only.
 
-Knows how the listener is assembled, how texts are made comparable and what an error rate is; nothing of our own
-models. Its packages are tools of the evaluation and never a dependency of the product.
+Knows how the listener is assembled, how texts are made comparable and what an error rate is; nothing of our
+own models. Its packages are tools of the evaluation and never a dependency of the product.
 """
 
 import argparse

@@ -1,8 +1,8 @@
 """Trains the text-to-unit model of the phrasebook on the frozen text decoder's states.
 
-Reads `main/weights.safetensors`, aligned target speech (`align`) and its units. The states are computed once per
-run; a later run goes on from the weights of the earlier one, so it is repeated whenever the main model got better.
-Writes weights, architecture fields and the character table into W/t2u.
+Reads `main/weights.safetensors`, aligned target speech (`align`) and its units. The states are computed once
+per run; a later run goes on from the weights of the earlier one, so it is repeated whenever the main model got
+better. Writes weights, architecture fields and the character table into W/t2u.
 """
 
 import argparse
@@ -232,7 +232,8 @@ class Trainer:
         model = TextToUnit(t2u_config())
         model.load_state_dict(self.average)
         unit, duration, right = losses(model.eval(), batch, training=False)
-        return f"held out: units {float(unit):.3f} ({float(right):.1%} right), log durations {float(duration):.3f}"
+        shares = f"units {float(unit):.3f} ({float(right):.1%} right)"
+        return f"held out: {shares}, log durations {float(duration):.3f}"
 
     def save(self, characters: dict[str, int]) -> None:
         save_file({k: v.contiguous() for k, v in self.average.items()}, self.folder / "t2u.tmp")

@@ -42,7 +42,7 @@ _VOICING_WEIGHT: Final = 4.0
 
 
 def levelled(samples: npt.NDArray[Any]) -> Float32:
-    """int16 or float samples as whole units of float32 at the common level; the vocoder learns to speak these."""
+    """int16 or float samples as whole units of float32 at the common level, as the vocoder speaks."""
     scale = 32_768.0 if samples.dtype == np.int16 else 1.0
     x = samples[: len(samples) // UNIT_SAMPLES * UNIT_SAMPLES].astype(np.float32) / np.float32(scale)
     if not len(x):
