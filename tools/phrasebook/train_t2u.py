@@ -1,8 +1,8 @@
 """Trains the text-to-unit model of the phrasebook on the frozen text decoder's states.
 
-Reads `main/weights.safetensors`, aligned target speech (`align`) and its units. The states are computed once
-per run; a later run goes on from the weights of the earlier one, so it is repeated whenever the main model got
-better. Writes weights, architecture fields and the character table into W/t2u.
+Reads `main/weights.safetensors`, aligned target speech (`align`) and its units. States are computed once per run;
+a later run goes on from the weights of the earlier one, so it is repeated whenever the main model got better.
+Writes weights, architecture fields and the character table into W/t2u.
 """
 
 import argparse
