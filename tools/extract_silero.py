@@ -3,8 +3,8 @@
     python tools/extract_silero.py
 
 Writes `seamless_stream/checkpoints/silero_vad_16k.safetensors`, so that the product opens no TorchScript (a program,
-and deprecated) and needs no package for 1.2 MB of numbers. Not taken from the package's own safetensors file: in 6.2.3 that
-one holds the weights of another, older network, with probabilities up to 0.65 apart.
+and deprecated) and needs no package for 1.2 MB of numbers. Not taken from the package's own safetensors file: in 6.2.3
+that one holds the weights of another, older network, with probabilities up to 0.65 apart.
 """
 
 import warnings

@@ -151,6 +151,7 @@ def write(output: Path, work: Path, text_only: bool) -> None:
     names = [*documents, "model.safetensors", "sentencepiece.bpe.model"]
     sums = [f"{hashlib.sha256((output / n).read_bytes()).hexdigest()}  {n}\n" for n in sorted(names)]
     (output / "SHA256SUMS").write_text("".join(sums))
+    (output / "model.safetensors").chmod(0o644)
     size = sum((output / n).stat().st_size for n in names)
     count = sum(t.numel() for t in tensors.values())
     print(f"{output}: {count / 1e6:.2f} M parameters, {size / 1e6:.1f} MB")
