@@ -1,6 +1,6 @@
 """Trains the text-to-unit model of the phrasebook on the frozen text decoder's states.
 
-Reads `main/weights.safetensors`, aligned target speech (`align`) and its units. States are computed once per run;
+Reads `main/weights.safetensors`, aligned target speech (`align`) and its units. States are computed each run;
 a later run goes on from the weights of the earlier one, so it is repeated whenever the main model got better.
 Writes weights, architecture fields and the character table into W/t2u.
 """
