@@ -236,8 +236,16 @@ def render(one: Input, run: Run, translation: Translation, subtitles: str, speec
         return translation.text + "\n"
     if run.arguments.format != "json":
         return subtitles
-    indent = None if run.directory is None else 2
-    return json.dumps(describe(one, run, translation, speech), ensure_ascii=False, indent=indent) + "\n"
+    values = describe(one, run, translation, speech)
+    if run.directory is None:  # a line per input, for pipes
+        return json.dumps(values, ensure_ascii=False) + "\n"
+    pretty = json.dumps(values, ensure_ascii=False, indent=2)
+    return re.sub(r"(?<=\d),\n\s*(?=\d)|(?<=\[)\n\s*(?=\d)|(?<=\d)\n\s*(?=\])", _closed_up, pretty) + "\n"
+
+
+def _closed_up(gap: re.Match[str]) -> str:
+    """Lists of ids on one line; texts are safe, a line break in them is spelled \\n."""
+    return ", " if "," in gap[0] else ""
 
 
 def describe(one: Input, run: Run, translation: Translation, speech: Path | None) -> dict[str, Any]:
