@@ -2,9 +2,9 @@
 
     python -m tools.phrasebook.export --work DIR --output seamless_stream/checkpoints/phrasebook
 
-Takes `main/weights.safetensors`, `t2u/t2u.safetensors` and `vocoder/vocoder.safetensors`; a part that is not trained yet
-is left out (`--text-only` says so on purpose), and the checkpoint then loads for text tasks only. Weights are stored
-as float16 (half the size); `config.json` says float32, which is what both loaders then compute in.
+Takes `main/weights.safetensors`, `t2u/t2u.safetensors` and `vocoder/vocoder.safetensors`; a part that is not trained
+is left out (`--text-only` says so on purpose), and the checkpoint then loads for text tasks only. Weights are stored as
+float16 (half the size); `config.json` says float32, which is what both loaders then compute in.
 """
 
 import argparse
