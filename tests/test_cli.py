@@ -246,6 +246,11 @@ def test_wrong_wish_is_one_line_with_its_status(  # type: ignore[no-untyped-def]
     assert len([line for line in err.splitlines() if sentence in line]) == 1 or not sentence
 
 
+def test_what_is_wrong_with_every_input_is_said_once(call, talk: Path) -> None:  # type: ignore[no-untyped-def]
+    status, _, err = call("translate", talk, talk, talk, "--to", "spanich")
+    assert status == 5 and len(complaints(err)) == 1
+
+
 def test_unknown_and_damaged_checkpoints(call, talk: Path, tiny: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     damaged = tmp_path / "damaged"
     shutil.copytree(tiny, damaged)

@@ -57,27 +57,30 @@ def run(arguments: Namespace) -> int:
     is_text = arguments.text or settings.session.task in ("t2st", "t2tt")
     _check_usage(arguments, settings)
     directory = output_directory(arguments.output) if arguments.output else None
-    inputs, status = [], 0
+    inputs: list[Input] = []
+    errors: list[SeamlessStreamError] = []
     for name, argument in zip(unique_names(arguments.inputs, is_text), arguments.inputs, strict=True):
         try:
             inputs.append(read_input(name, argument, is_text=is_text))
         except SeamlessStreamError as error:
-            status = status or _report(error)
+            _report(error, errors)
     if not inputs:
-        return status
+        return errors[0].exit_status
     translator = load_translator(settings.model, wanted_tasks(arguments, settings, inputs), notes)
     all_of_it = Run(arguments, translator, settings, directory, out, notes)
     for one in inputs:
         try:
             translate_one(one, all_of_it)
         except SeamlessStreamError as error:
-            status = status or _report(error)
-    return status
+            _report(error, errors)
+    return errors[0].exit_status if errors else 0
 
 
-def _report(error: SeamlessStreamError) -> int:
-    complain(str(error))
-    return error.exit_status
+def _report(error: SeamlessStreamError, errors: list[SeamlessStreamError]) -> None:
+    """Once is enough for what is wrong with every input, such as a language."""
+    if str(error) not in map(str, errors):
+        complain(str(error))
+    errors.append(error)
 
 
 def _check_usage(arguments: Namespace, settings: Settings) -> None:
