@@ -73,7 +73,11 @@ def test_chunks_of_the_encoder_are_exact(model: SeamlessM4T) -> None:
     torch.testing.assert_close(torch.cat(parts, dim=1), whole, atol=1e-5, rtol=0)
 
 
-def test_translates_the_phrasebook() -> None:
+@pytest.mark.parametrize(
+    "text, translation",
+    [("Good morning.", "Buenos días."), ("It is a quarter past nine.", "Son las nueve y cuarto.")],
+)
+def test_translates_the_phrasebook(text: str, translation: str) -> None:
     translator = seamless_stream.load("phrasebook")
-    result = translator.translate(text="Good morning.", source_language="english", target_language="spanish")
-    assert result.text == "Buenos días."
+    result = translator.translate(text=text, source_language="english", target_language="spanish")
+    assert result.text == translation
