@@ -98,10 +98,11 @@ def results(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def training(work: Path) -> str:
+def training(work: Path, step: int | None) -> str:
     """Architecture, steps and amounts of speech, as the logs have them."""
     with open(work / "main" / "log.csv") as file:
-        last = list(csv.DictReader(file))[-1]
+        rows = [row for row in csv.DictReader(file) if step is None or int(row["step"]) <= step]
+    last = rows[-1]
     lines = ["## Training", "", "![loss and held-out quality](curves.png)", ""]
     lines.append(
         f"{last['step']} steps in {int(last['seconds']) / 3600:.1f} h on one CPU core: width {CONFIG.hidden_size},"
@@ -123,10 +124,11 @@ def training(work: Path) -> str:
     return "\n".join([*lines, ""])
 
 
-def voices() -> str:
-    """Every voice that speaks in a set, with its licence."""
+def voices(work: Path) -> str:
+    """Every voice that speaks in a set that was made, with its licence."""
     used: dict[str, set[str]] = {}
-    for name, casts in CASTS.items():
+    made = {name: casts for name, casts in CASTS.items() if (work / "speech" / name).exists()}
+    for name, casts in made.items():
         for language in LANGUAGES:
             for role in casts.get(language, ()):
                 used.setdefault(role.voice, set()).add(name)
@@ -147,9 +149,12 @@ def main() -> None:
     )
     parser.add_argument("--work", type=Path, default=DEFAULT_WORK)
     parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--step", type=int, help="of the exported weights, where training went on since")
     options = parser.parse_args()
     rows = json.loads((options.work / "evaluation.json").read_text())
-    card = "\n".join([HEAD, results(rows), training(options.work), voices(), LIMITS])
+    card = "\n".join(
+        [HEAD, results(rows), training(options.work, options.step), voices(options.work), LIMITS]
+    )
     (options.output / "README.md").write_text(card, encoding="utf-8")
     shutil.copy(options.work / "main" / "curves.png", options.output / "curves.png")
     print(f"{options.output / 'README.md'}: {len(card.splitlines())} lines")
