@@ -25,6 +25,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from seamless_stream.models.seamless_m4t.network import Network
+from seamless_stream.models.seamless_m4t.weights import to_ours
 from tools.phrasebook.batches import Batches, Example, SpeechBatch, TextBatch, examples_of
 from tools.phrasebook.guide import Guide
 from tools.phrasebook.recipe import (
@@ -193,9 +194,14 @@ class Trainer:
         self.average = state["average"]
         self.progress = Progress(state["step"], state["seconds"])
 
-    def start_from(self, weights: Path) -> None:
-        """Weights of an earlier export; the optimizer and the CTC head begin anew."""
-        self.network.load_state_dict(load_file(weights), strict=False)
+    def start_from(self, checkpoint: Path) -> None:
+        """Weights of an earlier export; the optimizer and the CTC heads begin anew."""
+        wanted = self.network.state_dict()
+        for name, tensor in load_file(checkpoint / "model.safetensors").items():
+            ours = to_ours(name, tied=True)
+            if ours in wanted:
+                wanted[ours] = tensor.float().view(wanted[ours].shape)
+        self.network.load_state_dict(wanted)
         self.average = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
 
 
@@ -370,7 +376,7 @@ def main() -> None:
     parser.add_argument("--plateau", type=float, default=0.6, help="share of the steps before the rate falls")
     parser.add_argument("--threads", type=int, help="of torch; default: all cores")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--start-from", type=Path, help="weights of an earlier export")
+    parser.add_argument("--start-from", type=Path, help="directory of an earlier export")
     parser.add_argument("--log-every", type=int, default=20)
     parser.add_argument("--check-every", type=int, default=200)
     parser.add_argument("--check-clips", type=int, default=64)
