@@ -358,6 +358,8 @@ def test_ctrl_c_ends_cleanly_and_keeps_the_files(tiny: Path, tmp_path: Path) -> 
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # a shell starts background jobs with SIGINT ignored, and children inherit that
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and not (captions.exists() and '"Speech"' in captions.read_text()):
