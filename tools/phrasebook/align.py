@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from tools.phrasebook.recipe import DEFAULT_WORK, LANGUAGES, read_phrases
+from tools.phrasebook.corpus import DEFAULT_WORK
+from tools.phrasebook.recipe import LANGUAGES, read_phrases
 from tools.phrasebook.train_vocoder import encode_set
 from tools.phrasebook.units import k_means, load_units, nearest
 

@@ -13,7 +13,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from tools.phrasebook.recipe import CONFIG, DEFAULT_WORK, LANGUAGES, read_phrases
+from tools.phrasebook.corpus import DEFAULT_WORK
+from tools.phrasebook.recipe import CONFIG, LANGUAGES, read_phrases
 from tools.phrasebook.shards import SAMPLES, read_index
 from tools.phrasebook.voices import CASTS, VOICES
 

@@ -17,8 +17,9 @@ from safetensors.torch import load_file
 from seamless_stream.models.seamless_m4t.config import SPECIAL_UNITS
 from seamless_stream.models.seamless_m4t.t2u_nar import TextToUnit, spell
 from seamless_stream.models.seamless_m4t.vocoder import Vocoder
+from tools.phrasebook.corpus import DEFAULT_WORK
 from tools.phrasebook.judge import Float32, transcribe, word_error_rate
-from tools.phrasebook.recipe import CONFIG, DEFAULT_WORK, LANGUAGES
+from tools.phrasebook.recipe import CONFIG, LANGUAGES
 from tools.phrasebook.shards import ClipSet
 from tools.phrasebook.train_t2u import Corpus, decoder_states, t2u_config
 from tools.phrasebook.train_vocoder import SPEAKER, vocoder_config

@@ -27,7 +27,8 @@ from seamless_stream.models.base import EncoderOutput
 from seamless_stream.models.registry import load_model
 from seamless_stream.models.seamless_m4t.model import SeamlessM4T
 from seamless_stream.settings import DecodingSettings
-from tools.phrasebook.recipe import DEFAULT_WORK, LANGUAGES, read_phrases
+from tools.phrasebook.corpus import DEFAULT_WORK
+from tools.phrasebook.recipe import LANGUAGES, read_phrases
 from tools.phrasebook.shards import ClipSet
 
 BUNDLED = Path(__file__).parents[2] / "seamless_stream" / "checkpoints" / "phrasebook"

@@ -22,7 +22,8 @@ from torch import Tensor
 from seamless_stream.models.seamless_m4t.config import SPECIAL_UNITS, SeamlessM4TConfig
 from seamless_stream.models.seamless_m4t.network import Network
 from seamless_stream.models.seamless_m4t.weights import to_theirs
-from tools.phrasebook.recipe import CONFIG, DEFAULT_WORK, LANGUAGES, OFFSET, Text, with_speech
+from tools.phrasebook.corpus import DEFAULT_WORK
+from tools.phrasebook.recipe import CONFIG, LANGUAGES, OFFSET, Text, with_speech
 
 POINTWISE = (
     "pointwise_conv1.weight",

@@ -21,7 +21,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from tools.phrasebook.recipe import DEFAULT_WORK, LANGUAGES, read_phrases
+from tools.phrasebook.corpus import DEFAULT_WORK
+from tools.phrasebook.recipe import LANGUAGES, read_phrases
 from tools.phrasebook.shards import ClipSet
 
 Float32 = npt.NDArray[np.float32]

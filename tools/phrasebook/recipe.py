@@ -13,7 +13,6 @@ import sentencepiece
 
 from seamless_stream.models.seamless_m4t.config import SeamlessM4TConfig
 
-DEFAULT_WORK = Path.home() / ".cache" / "seamless_stream" / "phrasebook"
 LANGUAGES = ("eng", "spa")  # in the order of their ids; two more ids are kept free for fra and deu
 RESERVED_LANGUAGES = 4
 NUM_PIECES = 700

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from tools.phrasebook.recipe import DEFAULT_WORK, read_phrases
+from tools.phrasebook.corpus import DEFAULT_WORK
+from tools.phrasebook.recipe import read_phrases
 from tools.phrasebook.shards import SAMPLE_RATE, ClipSet
 
 NAMES = {"eng": "english", "spa": "spanish"}

@@ -27,16 +27,9 @@ from torch import Tensor, nn
 from seamless_stream.models.seamless_m4t.network import Network
 from seamless_stream.models.seamless_m4t.weights import to_ours
 from tools.phrasebook.batches import Batches, Example, SpeechBatch, TextBatch, examples_of
+from tools.phrasebook.corpus import DEFAULT_WORK
 from tools.phrasebook.guide import Guide
-from tools.phrasebook.recipe import (
-    BLANK,
-    CONFIG,
-    DEFAULT_WORK,
-    LANGUAGES,
-    Text,
-    read_phrases,
-    train_tokenizer,
-)
+from tools.phrasebook.recipe import BLANK, CONFIG, LANGUAGES, Text, read_phrases, train_tokenizer
 
 PARTS = frozenset({"speech_encoder", "text_encoder", "text_decoder"})
 LABEL_SMOOTHING = 0.1

@@ -30,8 +30,9 @@ from seamless_stream.models.seamless_m4t.network import Network
 from seamless_stream.models.seamless_m4t.t2u_nar import TextToUnit, spell
 from seamless_stream.nn.attention import length_mask
 from tools.phrasebook.align import spelled
+from tools.phrasebook.corpus import DEFAULT_WORK
 from tools.phrasebook.export import generation_json
-from tools.phrasebook.recipe import CONFIG, DEFAULT_WORK, LANGUAGES, Text, read_phrases
+from tools.phrasebook.recipe import CONFIG, LANGUAGES, Text, read_phrases
 from tools.phrasebook.train_vocoder import encode_set
 from tools.phrasebook.units import NUM_UNITS, load_units
 

@@ -21,7 +21,8 @@ from torch import Tensor
 
 from seamless_stream.models.seamless_m4t.config import SeamlessM4TConfig
 from seamless_stream.models.seamless_m4t.vocoder import Vocoder
-from tools.phrasebook.recipe import DEFAULT_WORK, LANGUAGES
+from tools.phrasebook.corpus import DEFAULT_WORK
+from tools.phrasebook.recipe import LANGUAGES
 from tools.phrasebook.shards import ClipSet
 from tools.phrasebook.units import NUM_UNITS, UNIT_SAMPLES, UnitModel, levelled, load_units
 from tools.phrasebook.vocoder_losses import Discriminators, SpectralLoss, fool_loss, judge_loss

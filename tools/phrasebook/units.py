@@ -16,7 +16,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from tools.phrasebook.recipe import DEFAULT_WORK, LANGUAGES
+from tools.phrasebook.corpus import DEFAULT_WORK
+from tools.phrasebook.recipe import LANGUAGES
 from tools.phrasebook.shards import ClipSet
 
 Float32 = npt.NDArray[np.float32]
