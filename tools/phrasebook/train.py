@@ -71,7 +71,9 @@ class Trainer:
             *self.ctc_head.parameters(),
             *self.state_head.parameters(),
         ]
-        self.optimizer = torch.optim.AdamW(self.parameters, lr=1e-3, betas=(0.9, 0.98), weight_decay=0.01)
+        self.optimizer = torch.optim.AdamW(
+            self.parameters, lr=1e-3, betas=(0.9, 0.98), weight_decay=0.01, fused=True
+        )
         self.average = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
         self.progress = Progress()
 
@@ -180,6 +182,7 @@ class Trainer:
         self.ctc_head.load_state_dict(state["ctc_head"])
         if "state_head" in state:
             self.state_head.load_state_dict(state["state_head"])
+        state["optimizer"]["param_groups"][0]["fused"] = True
         state["optimizer"]["param_groups"][0]["params"] = list(
             range(len(self.parameters))
         )  # heads may be new
