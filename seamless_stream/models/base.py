@@ -4,6 +4,7 @@ A family answers these calls with tensors; it knows nothing of sessions, beams, 
 Models are immutable after loading: every call is a function of its arguments.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -15,6 +16,12 @@ from seamless_stream.nn.state import State
 
 Task = Literal["s2st", "s2tt", "t2st", "t2tt", "asr"]
 TASKS: tuple[Task, ...] = ("s2st", "s2tt", "t2st", "t2tt", "asr")
+
+# How the encoder hears a segment that is still open:
+# chunked    chunk attention with a cache, constant cost; exact for a checkpoint trained with that chunk mask
+# reencode   the whole segment again for every step; exact for any checkpoint
+# windowed   a cache for what has enough right context, the tail again; bounded cost, approximate for full context
+EncoderMode = Literal["chunked", "reencode", "windowed"]
 
 
 @dataclass(frozen=True)
@@ -28,14 +35,11 @@ class Capabilities:
     speech_languages: tuple[str, ...]  # as synthesized speech
     num_speakers: int
     sample_rate: int  # of the synthesized speech, Hz
-
-
-@dataclass(frozen=True, eq=False)
-class Features:
-    """What the speech encoder reads of one segment."""
-
-    values: np.ndarray  # [T, F] float32; raw samples [N, 1] for families that read waveforms
-    num_valid: int  # leading rows of T that are wholly speech; a last, half-filled row is there but not valid
+    encoder_modes: tuple[EncoderMode, ...] = ()  # the default first; empty: hears only finished segments
+    has_alignment: bool = False  # `Decoder.step` can say where it looks
+    streams_speech: bool = False  # `units` says how many units each token takes
+    samples_per_unit: int = 320
+    vocoder_reach_units: int = 0  # on one side of a unit, that its samples depend on
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,12 +59,39 @@ class Prompt:
     pad_id: int
 
 
-@dataclass(frozen=True, eq=False)
-class Synthesis:
-    """Speech of a batch: units [U] as the T2U gave them and samples [N] float32, one pair per row."""
+class Listening(Protocol):
+    """A segment as the encoder has heard it so far: an immutable value of batch 1 that the session keeps."""
 
-    unit_ids: list[list[int]]
-    samples: list[np.ndarray]
+    @property
+    def encoded(self) -> EncoderOutput | None:
+        """What the decoder may attend to now, the same object while nothing changed; None: nothing yet."""
+
+    @property
+    def heard_samples(self) -> int:
+        """Samples of the segment behind `encoded`."""
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that it holds."""
+
+
+@dataclass(frozen=True, eq=False)
+class Units:
+    """Acoustic units of one text as the T2U gave them; `per_token` is empty where a family cannot tell."""
+
+    ids: list[int]  # [U]
+    per_token: list[int]  # units of each free token; their sum is U
+    repeats: list[int]  # [U] how often the vocoder says each unit: all ones where it has no durations of its own
+
+
+@dataclass(frozen=True, eq=False)
+class DecoderStep:
+    """What one call of the decoder gives."""
+
+    logits: Tensor  # [B, T, V]
+    hidden: Tensor  # [B, T, D] last hidden states, the input of the T2U
+    state: State
+    attention: Tensor | None = None  # [B, A, T, S] of the alignment heads, where asked for
 
 
 class Decoder(Protocol):
@@ -69,10 +100,20 @@ class Decoder(Protocol):
     vocabulary_size: int
 
     def init_state(self, encoded: EncoderOutput) -> State:
-        """Empty self-attention cache, and cross-attention keys and values computed once from `encoded`."""
+        """Empty self-attention cache, and cross-attention keys and values computed once from `encoded`.
 
-    def step(self, token_ids: Tensor, state: State) -> tuple[Tensor, Tensor, State]:
-        """token_ids [B, T] -> logits [B, T, V], last hidden states [B, T, D] (input of the T2U), next state."""
+        States of rows of unequal lengths can be stacked, and `reorder` drops what no remaining row needs.
+        """
+
+    def step(
+        self,
+        token_ids: Tensor,
+        state: State,
+        *,
+        counts: Tensor | None = None,
+        with_attention: bool = False,
+    ) -> DecoderStep:
+        """token_ids [B, T], of which the last counts [B] (default: all) of each row are real and the rest filling."""
 
 
 class TextTokenizer(Protocol):
@@ -111,11 +152,20 @@ class SpeechTranslator(Protocol):
     def dtype(self) -> torch.dtype:
         """What the parameters are."""
 
-    def features(self, samples: np.ndarray) -> Features:
-        """Samples [N] at 16 kHz -> features of one whole segment; raises AudioError if too short."""
+    def open_segment(self, mode: EncoderMode | None, after: Listening | None = None) -> Listening:
+        """A segment of which nothing is heard; None: it will be heard when it has ended, in one piece.
 
-    def encode_speech(self, features: list[Features]) -> EncoderOutput:
-        """Features of several segments -> encoder states, padded to the longest."""
+        `after` is an earlier segment of the same session: its statistics are the prior of this one's.
+        """
+
+    def listen(
+        self, segments: Sequence[Listening], samples: Sequence[np.ndarray], ended: Sequence[bool]
+    ) -> list[Listening]:
+        """New samples [n] float32 at 16 kHz of each segment -> the segments after them, in one batch.
+
+        A segment that has ended gets the states of the offline model, whatever its mode was; it raises AudioError
+        where it is too short to be heard.
+        """
 
     def encode_text(self, token_ids: list[list[int]]) -> EncoderOutput:
         """Source token ids (with language and </s>) -> encoder states."""
@@ -123,8 +173,16 @@ class SpeechTranslator(Protocol):
     def prompt(self, language: str) -> Prompt:
         """How the decoder starts for a target language; raises LanguageError."""
 
-    def synthesize(
-        self, token_ids: list[list[int]], hidden: list[Tensor], language: str, speaker: int
-    ) -> Synthesis:
+    def units(
+        self,
+        token_ids: list[list[int]],
+        hidden: list[Tensor],
+        language: str,
+        *,
+        duration_factor: float = 1.0,
+    ) -> list[Units]:
         """Target ids (prompt and free tokens, no final </s>) with the decoder's last hidden state [T, D] of each of
-        these positions -> units and speech; raises LanguageError if the language has no voice."""
+        these positions -> acoustic units; raises LanguageError if the language has no voice."""
+
+    def vocode(self, unit_ids: list[list[int]], language: str, speaker: int) -> list[np.ndarray]:
+        """Units, already repeated -> samples [N] float32 of each row, `samples_per_unit` of each unit."""
