@@ -1,13 +1,18 @@
-"""The decoder's answer to one segment in one language, as policies and sessions see it: plain values, no tensors."""
+"""The decoder's answer to what was heard of a segment, as policies and sessions see it: plain values, no tensors."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """Free tokens only: neither the prompt nor the final eos."""
+    """Free tokens only, neither the prompt nor the final eos; the committed ones come first."""
 
     language: str
     token_ids: tuple[int, ...]
     score: float
-    is_complete: bool  # the decoder said eos; False: `max_new_tokens` cut it
+    is_complete: bool  # the decoder said eos; False: it was stopped, by a policy or by `max_new_tokens`
+    num_committed: int = 0  # leading tokens that were given to the decoder and never change
+    starts_word: tuple[bool, ...] = ()  # per token: whether its piece begins a word
+    frames: tuple[int, ...] = ()  # per token: the encoder state where its attention is highest; empty: unknown
+    num_frames: int = 0  # encoder states that there were
+    heard_samples: int = 0  # of the segment
