@@ -1,31 +1,243 @@
 """Policies: rules that say how many tokens of a hypothesis to commit, given what has been heard.
 
-A policy is a small pure class; it sees one hypothesis and answers with a number, it keeps nothing and emits nothing.
+A policy is a small pure class; it sees hypotheses and answers with a number, it keeps nothing and emits nothing.
+All of them cut between words only, and none takes back what was committed. Knows no tensors and no text.
 """
 
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal, Protocol
 
+from seamless_stream.audio.fbank import SAMPLE_RATE
 from seamless_stream.engine.hypothesis import Hypothesis
-from seamless_stream.settings import PolicyName
+from seamless_stream.settings import check
+
+PolicyName = Literal["segment", "wait-k", "hold-n", "local-agreement", "alignatt"]
+
+# Written without spaces: every token may end what is committed.
+SPACELESS: Final = frozenset({"cmn", "cmn_Hans", "cmn_Hant", "yue", "jpn", "tha", "lao", "khm", "mya"})
+
+
+@dataclass(frozen=True)
+class PolicySettings:
+    """When text is committed while a segment is open. An encoder state ("frame") is 160 ms."""
+
+    name: PolicyName = "alignatt"
+    first_decode_ms: int = 1_000  # speech before the first hypothesis
+    decode_every_ms: int = 320  # new audio before the next one
+    wait_k: int = 3  # steps before the first word
+    wait_k_step_ms: int = 320  # about a word of speech
+    hold_n: int = 6  # last tokens that wait
+    agreement_n: int = 2  # hypotheses that must agree
+    alignatt_frames: int = 4  # last frames: a token that looks there waits
+    rewind_frames: int = 25  # 4 s; a look back this far beyond what is committed is an error
+
+    def __post_init__(self) -> None:
+        check(
+            self,
+            ("first_decode_ms", self.first_decode_ms >= 0, "0 or more"),
+            ("decode_every_ms", self.decode_every_ms >= 1, "at least 1"),
+            ("wait_k", self.wait_k >= 1, "at least 1"),
+            ("wait_k_step_ms", self.wait_k_step_ms >= 1, "at least 1"),
+            ("hold_n", self.hold_n >= 0, "0 or more"),
+            ("agreement_n", self.agreement_n >= 2, "at least 2"),
+            ("alignatt_frames", self.alignatt_frames >= 1, "at least 1"),
+            ("rewind_frames", self.rewind_frames >= 1, "at least 1"),
+        )
 
 
 class Policy(Protocol):
-    """What a session asks after every hypothesis."""
+    """What a session asks while and after a hypothesis grows."""
 
     wants_open_segments: bool  # False: no hypothesis is computed before the segment has ended
+    wants_attention: bool  # hypotheses need `frames`
+    memory: int  # how many hypotheses `commit` looks at, the newest included
 
-    def commit(self, hypothesis: Hypothesis, source_finished: bool) -> int:
-        """How many leading tokens never change again; all of them once the source has finished."""
+    def commit(self, hypotheses: Sequence[Hypothesis], source_finished: bool) -> int:
+        """Hypotheses of one segment and language, the newest last -> how many tokens of it never change again.
+
+        At least its `num_committed`; all of them once the source has finished.
+        """
+
+    def stops(self, hypothesis: Hypothesis) -> bool:
+        """Whether a hypothesis that is still growing holds a token already, so that more of them are of no use.
+
+        Not asked once the source has finished. The held token stays in the hypothesis: it says whether the word
+        before it is complete.
+        """
+
+
+# --- words -----------------------------------------------------------------------------------------
+
+
+def starts_word(hypothesis: Hypothesis, place: int) -> bool:
+    """Whether a word begins with this token."""
+    return hypothesis.language in SPACELESS or hypothesis.starts_word[place]
+
+
+def ends_word(hypothesis: Hypothesis, num_tokens: int) -> bool:
+    """Whether these leading tokens end with a whole word: another one begins after them, or the sentence is over."""
+    if num_tokens < len(hypothesis.token_ids):
+        return starts_word(hypothesis, num_tokens)
+    return hypothesis.is_complete or hypothesis.language in SPACELESS
+
+
+def whole_words(hypothesis: Hypothesis, num_tokens: int) -> int:
+    """The most tokens, `num_tokens` at most, that end with a whole word; never fewer than are committed."""
+    while num_tokens > hypothesis.num_committed and not ends_word(hypothesis, num_tokens):
+        num_tokens -= 1
+    return max(num_tokens, hypothesis.num_committed)
+
+
+# --- policies --------------------------------------------------------------------------------------
 
 
 class Segment:
     """Wait for the end of the segment, then commit everything: the offline quality, and the longest delay."""
 
     wants_open_segments = False
+    wants_attention = False
+    memory = 1
 
-    def commit(self, hypothesis: Hypothesis, source_finished: bool) -> int:
+    def commit(self, hypotheses: Sequence[Hypothesis], source_finished: bool) -> int:
         """All or nothing."""
-        return len(hypothesis.token_ids) if source_finished else 0
+        newest = hypotheses[-1]
+        return len(newest.token_ids) if source_finished else newest.num_committed
+
+    def stops(self, hypothesis: Hypothesis) -> bool:
+        """Never."""
+        return False
 
 
-POLICIES: dict[PolicyName, type[Policy]] = {"segment": Segment}
+class WaitK:
+    """Read k steps, then a word for every step: Ma et al. 2019 (arXiv 1810.08398), steps of fixed length as in
+    Ma et al. 2020 (arXiv 2011.02048)."""
+
+    wants_open_segments = True
+    wants_attention = False
+    memory = 1
+
+    def __init__(self, k: int, step_ms: int) -> None:
+        self._k = k
+        self._step_samples = step_ms * SAMPLE_RATE // 1_000
+
+    def commit(self, hypotheses: Sequence[Hypothesis], source_finished: bool) -> int:
+        """The words that the steps heard so far allow."""
+        newest = hypotheses[-1]
+        if source_finished:
+            return len(newest.token_ids)
+        ends = [*self._starts(newest), len(newest.token_ids)]
+        return whole_words(newest, ends[min(self._num_words(newest), len(ends) - 1)])
+
+    def stops(self, hypothesis: Hypothesis) -> bool:
+        """Once a word beyond the allowed ones has begun."""
+        return len(self._starts(hypothesis)) > self._num_words(hypothesis)
+
+    def _num_words(self, hypothesis: Hypothesis) -> int:
+        return max(0, hypothesis.heard_samples // self._step_samples - self._k + 1)
+
+    def _starts(self, hypothesis: Hypothesis) -> list[int]:
+        return [i for i in range(len(hypothesis.token_ids)) if starts_word(hypothesis, i)]
+
+
+class HoldN:
+    """All but the last n tokens: Liu et al. 2020 (arXiv 2005.11185)."""
+
+    wants_open_segments = True
+    wants_attention = False
+    memory = 1
+
+    def __init__(self, n: int) -> None:
+        self._n = n
+
+    def commit(self, hypotheses: Sequence[Hypothesis], source_finished: bool) -> int:
+        """See the class."""
+        newest = hypotheses[-1]
+        num_tokens = len(newest.token_ids)
+        return num_tokens if source_finished else whole_words(newest, num_tokens - self._n)
+
+    def stops(self, hypothesis: Hypothesis) -> bool:
+        """Never: where the end is, is known only there."""
+        return False
+
+
+class LocalAgreement:
+    """What the last n hypotheses begin with alike: Liu et al. 2020 (arXiv 2005.11185), n = 2 in Polák et al. 2022."""
+
+    wants_open_segments = True
+    wants_attention = False
+
+    def __init__(self, n: int) -> None:
+        self.memory = n
+
+    def commit(self, hypotheses: Sequence[Hypothesis], source_finished: bool) -> int:
+        """The longest common prefix; its last word must be whole in each of the hypotheses."""
+        newest = hypotheses[-1]
+        if source_finished:
+            return len(newest.token_ids)
+        recent = hypotheses[-self.memory :]
+        if len(recent) < self.memory:
+            return newest.num_committed
+        columns = zip(*(hypothesis.token_ids for hypothesis in recent), strict=False)
+        alike = [len(set(column)) == 1 for column in columns]
+        num_tokens = [*alike, False].index(False)
+        while num_tokens and not all(ends_word(hypothesis, num_tokens) for hypothesis in recent):
+            num_tokens -= 1
+        return max(num_tokens, newest.num_committed)
+
+    def stops(self, hypothesis: Hypothesis) -> bool:
+        """Never: the next hypothesis is compared with all of this one."""
+        return False
+
+
+class AlignAtt:
+    """Up to the first token whose attention is highest in the last f frames: Papi et al. 2023 (arXiv 2305.11408).
+
+    A hypothesis that looks back further than any reordering does is not believed at all, as in SimulStreaming
+    (Macháček and Polák 2025, arXiv 2506.17077). Where the held token begins a word or is the end, the word before
+    it is whole and goes along; the paper always drops it.
+    """
+
+    wants_open_segments = True
+    wants_attention = True
+    memory = 1
+
+    def __init__(self, num_frames: int, rewind_frames: int) -> None:
+        self._num_frames = num_frames
+        self._rewind_frames = rewind_frames
+
+    def commit(self, hypotheses: Sequence[Hypothesis], source_finished: bool) -> int:
+        """See the class."""
+        newest = hypotheses[-1]
+        num_tokens = len(newest.token_ids)
+        if source_finished:
+            return num_tokens
+        first = newest.num_committed
+        free = range(first, num_tokens)
+        held = next((i for i in free if self._is_held(newest, i)), num_tokens)
+        if any(self._is_rewound(newest, i) for i in range(first, held)):
+            return first
+        return whole_words(newest, held)
+
+    def stops(self, hypothesis: Hypothesis) -> bool:
+        """At the first held token, and where the attention has jumped back."""
+        newest = len(hypothesis.token_ids) - 1
+        if newest < hypothesis.num_committed:
+            return False
+        return self._is_held(hypothesis, newest) or self._is_rewound(hypothesis, newest)
+
+    def _is_held(self, hypothesis: Hypothesis, place: int) -> bool:
+        return hypothesis.frames[place] >= hypothesis.num_frames - self._num_frames
+
+    def _is_rewound(self, hypothesis: Hypothesis, place: int) -> bool:
+        furthest = max(hypothesis.frames[: hypothesis.num_committed], default=0)
+        return furthest - hypothesis.frames[place] > self._rewind_frames
+
+
+POLICIES: dict[PolicyName, Callable[[PolicySettings], Policy]] = {
+    "segment": lambda settings: Segment(),
+    "wait-k": lambda settings: WaitK(settings.wait_k, settings.wait_k_step_ms),
+    "hold-n": lambda settings: HoldN(settings.hold_n),
+    "local-agreement": lambda settings: LocalAgreement(settings.agreement_n),
+    "alignatt": lambda settings: AlignAtt(settings.alignatt_frames, settings.rewind_frames),
+}
