@@ -1,5 +1,6 @@
 """A model that follows `models.base` with a few tensors: its answer is a pure function of the samples it hears."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,7 +9,16 @@ from torch import Tensor
 
 from seamless_stream.audio.vad import Windows
 from seamless_stream.errors import AudioError, LanguageError
-from seamless_stream.models.base import TASKS, Capabilities, EncoderOutput, Features, Prompt, Synthesis
+from seamless_stream.models.base import (
+    TASKS,
+    Capabilities,
+    DecoderStep,
+    EncoderMode,
+    EncoderOutput,
+    Listening,
+    Prompt,
+    Units,
+)
 from seamless_stream.nn.state import State
 
 PAD, EOS, LANGUAGES, FIRST_WORD, NUM_WORDS = 0, 3, {"eng": 4, "spa": 5, "fra": 6}, 10, 90
@@ -39,12 +49,24 @@ class FakeDecoder:
         ids = torch.where(torch.arange(ids.shape[1]) < num_words, ids, EOS)
         return FakeState(ids, torch.zeros(batch, dtype=torch.int64))
 
-    def step(self, token_ids: Tensor, state: FakeState) -> tuple[Tensor, Tensor, FakeState]:
-        batch, time = token_ids.shape
-        positions = state.position[:, None] + torch.arange(time)  # [B, T]
+    def step(
+        self,
+        token_ids: Tensor,
+        state: FakeState,
+        *,
+        counts: Tensor | None = None,
+        with_attention: bool = False,
+    ) -> DecoderStep:
+        """One head, which looks at the last encoder state of the word that is said next."""
+        time = token_ids.shape[1]
+        after = state.position + (time if counts is None else counts)
+        positions = after[:, None] - time + torch.arange(time)  # [B, T]
         index = (positions - 1).clamp(0, state.words.shape[1] - 1)
         logits = torch.nn.functional.one_hot(state.words.gather(1, index), self.vocabulary_size) * 9.0
-        return logits, positions[:, :, None] * 1.0, FakeState(state.words, state.position + time)
+        num_frames = state.words.shape[1] * STATES_PER_WORD
+        looks = torch.nn.functional.one_hot(index * STATES_PER_WORD + STATES_PER_WORD - 1, num_frames) * 1.0
+        attention = looks[:, None] if with_attention else None  # [B, 1, T, S]
+        return DecoderStep(logits, positions[:, :, None] * 1.0, FakeState(state.words, after), attention)
 
 
 class FakeTokenizer:
@@ -73,6 +95,9 @@ class FakeTranslator:
         speech_languages=("eng", "spa"),
         num_speakers=2,
         sample_rate=16_000,
+        encoder_modes=("chunked", "reencode"),
+        has_alignment=True,
+        streams_speech=True,
     )
     tokenizer = FakeTokenizer()
     decoder = FakeDecoder()
@@ -83,19 +108,23 @@ class FakeTranslator:
         self.poison = poison
         self.batches: list[int] = []  # sizes of the encoder's batches
 
-    def features(self, samples: np.ndarray) -> Features:
-        if len(samples) < FRAME:
-            raise AudioError(f"A segment must have at least {FRAME} samples, but has {len(samples)}.")
-        usable = samples[: len(samples) // FRAME * FRAME].reshape(-1, FRAME)
-        return Features(np.abs(usable).max(axis=1, keepdims=True), len(usable))
+    def open_segment(self, mode: EncoderMode | None, after: Listening | None = None) -> "FakeSegment":
+        return FakeSegment(mode is not None, np.zeros(0, np.float32))
 
-    def encode_speech(self, features: list[Features]) -> EncoderOutput:
-        self.batches.append(len(features))
-        if self.poison is not None and any((f.values == np.float32(self.poison)).any() for f in features):
-            raise RuntimeError("poisoned")
-        values = [torch.from_numpy(f.values) for f in features]
-        lengths = torch.tensor([f.num_valid for f in features])
-        return EncoderOutput(torch.nn.utils.rnn.pad_sequence(values, batch_first=True), lengths)
+    def listen(
+        self, segments: Sequence[Listening], samples: Sequence[np.ndarray], ended: Sequence[bool]
+    ) -> list[Listening]:
+        self.batches.append(len(segments))
+        heard = []
+        for segment, new, is_over in zip(segments, samples, ended, strict=True):
+            assert isinstance(segment, FakeSegment)
+            audio = np.concatenate([segment.audio, new])
+            if self.poison is not None and (np.abs(audio) == np.float32(self.poison)).any():
+                raise RuntimeError("poisoned")
+            if is_over and len(audio) < FRAME:
+                raise AudioError(f"A segment must have at least {FRAME} samples, but has {len(audio)}.")
+            heard.append(segment.after(audio, is_over))
+        return heard
 
     def encode_text(self, token_ids: list[list[int]]) -> EncoderOutput:
         values = [torch.tensor(ids).repeat_interleave(STATES_PER_WORD)[:, None] / 1000 for ids in token_ids]
@@ -105,14 +134,47 @@ class FakeTranslator:
     def prompt(self, language: str) -> Prompt:
         return Prompt((EOS, LANGUAGES[language]), EOS, PAD)
 
-    def synthesize(
-        self, token_ids: list[list[int]], hidden: list[Tensor], language: str, speaker: int
-    ) -> Synthesis:
+    def units(
+        self,
+        token_ids: list[list[int]],
+        hidden: list[Tensor],
+        language: str,
+        *,
+        duration_factor: float = 1.0,
+    ) -> list[Units]:
+        """Two units a word, each the number of its token."""
         for ids, states in zip(token_ids, hidden, strict=True):
             assert states.shape[0] == len(ids)
-        units = [[token + speaker for token in ids[2:] for _ in range(2)] for ids in token_ids]
-        samples = [np.repeat(np.array(row, np.float32) / 1000, FRAME) for row in units]
-        return Synthesis(units, samples)
+        rows = [[token for token in ids[2:] for _ in range(2)] for ids in token_ids]
+        return [Units(row, [2] * (len(row) // 2), [1] * len(row)) for row in rows]
+
+    def vocode(self, unit_ids: list[list[int]], language: str, speaker: int) -> list[np.ndarray]:
+        return [np.repeat((np.array(row, np.float32) + speaker) / 1000, FRAME) for row in unit_ids]
+
+
+@dataclass(frozen=True, eq=False)
+class FakeSegment:
+    """All audio so far; while the segment is open, states come a word at a time."""
+
+    is_streaming: bool
+    audio: np.ndarray
+    encoded: EncoderOutput | None = None
+    heard_samples: int = 0
+
+    @property
+    def nbytes(self) -> int:
+        return self.audio.nbytes
+
+    def after(self, audio: np.ndarray, is_over: bool) -> "FakeSegment":
+        grid = FRAME if is_over else FRAME * STATES_PER_WORD
+        heard = len(audio) // grid * grid if is_over or self.is_streaming else 0
+        if heard == self.heard_samples and not is_over:
+            return FakeSegment(self.is_streaming, audio, self.encoded, heard)
+        states = torch.from_numpy(
+            np.abs(audio[:heard].reshape(1, -1, FRAME)).max(axis=2, keepdims=True)[..., 0]
+        )
+        encoded = EncoderOutput(states[:, :, None], torch.tensor([states.shape[1]]))
+        return FakeSegment(self.is_streaming, audio, encoded, heard)
 
 
 def speech(*levels: float, word_s: float = 0.16, seed: int = 0) -> np.ndarray:

@@ -255,12 +255,13 @@ def check_speech_path(files: CheckpointFiles, samples: np.ndarray, reference: Re
     rows += check_decoder(model, given, reference)
     logits: list[tuple[Tensor, Tensor]] = []
     hook = model.network.t2u.register_forward_hook(lambda *args: logits.append(args[2]))
-    unit_ids = model.units([reference.tokens], [reference.hidden[0]])[0]
+    units = model.units([reference.tokens], [reference.hidden[0]], TARGET_LANGUAGE)[0]
     hook.remove()
     rows.append(compare("text to unit, durations", logits[0][1], reference.unit_durations, 0))
     rows.append(compare("text to unit, logits", logits[0][0], reference.unit_logits, TOLERANCE))
-    rows.append(compare("text to unit, units", torch.tensor(unit_ids), torch.tensor(reference.unit_ids), 0))
-    wave = torch.from_numpy(model.vocode(reference.unit_ids, TARGET_LANGUAGE, SPEAKER))
+    rows.append(compare("text to unit, units", torch.tensor(units.ids), torch.tensor(reference.unit_ids), 0))
+    repeated = np.repeat(units.ids, units.repeats).tolist()
+    wave = torch.from_numpy(model.vocode([repeated], TARGET_LANGUAGE, SPEAKER)[0])
     rows.append(compare("vocoder, samples", wave, reference.samples, TOLERANCE))
     return rows
 
@@ -272,9 +273,10 @@ def check_decoder(model: Any, given: EncoderOutput, reference: Reference) -> lis
     while first < len(reference.tokens):
         last = first + (2 if first == 0 else 1)
         ids = torch.tensor([reference.tokens[first:last]])
-        logits, hidden, state = model.decoder.step(ids, state)
-        all_logits.append(logits)
-        all_hidden.append(hidden)
+        step = model.decoder.step(ids, state)
+        state = step.state
+        all_logits.append(step.logits)
+        all_hidden.append(step.hidden)
         first = last
     name = f"text decoder, prompt and {NEW_TOKENS} steps"
     rows = [

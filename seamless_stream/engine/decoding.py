@@ -11,11 +11,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from seamless_stream.errors import ModelError, SettingsError
-from seamless_stream.models.base import Decoder, EncoderOutput, Prompt
+from seamless_stream.models.base import Decoder, DecoderStep, EncoderOutput, Prompt
 from seamless_stream.nn.state import State
 from seamless_stream.settings import DecodingSettings
 
@@ -221,25 +222,45 @@ class Beams:
 # --- conductor -------------------------------------------------------------------------------------
 
 
-@dataclass
+class Watcher(Protocol):
+    """Looks over the shoulder of a sentence that is decoded greedily, and may stop it."""
+
+    def watch(self, attention: np.ndarray) -> None:
+        """Attention [A, T, S] of the positions that were just read, the last of which predicts the next token."""
+
+    def stops(self, token_ids: Sequence[int]) -> bool:
+        """Whether the free tokens so far, the newest predicted by the last row, are enough."""
+
+
+@dataclass(eq=False)
 class Sentence:
     """One row of the batch: its chooser, and the hidden states of every step of its rows."""
 
     prompt: Prompt
-    chooser: Chooser
+    settings: DecodingSettings
+    watcher: Watcher | None = None
     num_rows: int = 1  # in the decoder's batch at this step
     trace: list[Tensor] = field(default_factory=list)  # [K, P, D], then [K, 1, D] a step
     is_closing: bool = False
+    was_stopped: bool = False  # by its watcher
 
-    def advance(self, logits: Tensor, hidden: Tensor) -> list[Move]:
-        """Logits [K, V] and hidden [K, T, D] of the sentence's rows -> the rows of its next step."""
+    def __post_init__(self) -> None:
+        self.chooser = _chooser(self.prompt, self.settings)
+
+    def advance(self, logits: Tensor, hidden: Tensor, attention: Tensor | None) -> list[Move]:
+        """Logits [K, V], hidden [K, T, D] and attention [K, A, T, S] of its rows -> the rows of its next step."""
         self.trace.append(hidden)
+        if attention is not None and self.watcher is not None:
+            self.watcher.watch(attention[0].cpu().numpy())
         moves = [] if self.is_closing else self._moves(logits)
         self.num_rows = len(moves)
         return moves
 
     def _moves(self, logits: Tensor) -> list[Move]:
         moves = self.chooser.choose(logits.float())  # float32 also for float64 models, as transformers does
+        if moves and self.watcher is not None and self.watcher.stops(self.chooser.best()[0].tokens):
+            self.was_stopped = True
+            return []
         if not moves:
             hypothesis, _ = self.chooser.best()
             self.is_closing = hypothesis.tokens[-1] != self.prompt.eos_id
@@ -255,8 +276,9 @@ class Sentence:
         parts = [self.trace[0][0], *(hidden[row] for row, hidden in steps)]
         if self.is_closing:
             parts.append(self.trace[-1][0])
-        tokens = hypothesis.tokens if self.is_closing else hypothesis.tokens[:-1]
-        return Decoded([*self.prompt.token_ids, *tokens], torch.cat(parts), score, not self.is_closing)
+        ended = not (self.is_closing or self.was_stopped)
+        tokens = hypothesis.tokens[:-1] if ended else hypothesis.tokens
+        return Decoded([*self.prompt.token_ids, *tokens], torch.cat(parts), score, ended)
 
 
 def _chooser(prompt: Prompt, settings: DecodingSettings) -> Chooser:
@@ -265,39 +287,108 @@ def _chooser(prompt: Prompt, settings: DecodingSettings) -> Chooser:
     return SingleLine(prompt, settings, sampler(settings) if settings.sample else pick_best)
 
 
-def _select(state: State, rows: list[int], num_rows: int) -> State:
-    """The rows that go on; the caches are copied only where rows change places or leave."""
-    return state if rows == list(range(num_rows)) else state.reorder(torch.tensor(rows))
-
-
-@torch.inference_mode()
-def decode(
-    decoder: Decoder, encoded: EncoderOutput, prompt: Prompt, settings: DecodingSettings
-) -> list[Decoded]:
-    """Decode every row of `encoded`; raises ModelError on NaN logits and SettingsError on too many beams.
+class Decoding:
+    """Sentences that are decoded together; they join and leave between tokens.
 
     A finished sentence leaves the batch; its rows are computed no longer. A sentence that `max_new_tokens`
     cuts keeps all its tokens and gets a hidden state for each of them, by one more step of the decoder. Here
     transformers differs: it takes the last token for the eos and drops it from the speech (not from the
     text). Who wants exactly its speech drops the last token and hidden state of an unfinished sentence.
     """
+
+    def __init__(self, decoder: Decoder) -> None:
+        self._decoder = decoder
+        self._sentences: list[Sentence] = []
+        self._state: State | None = None
+        self._tokens: list[int] = []  # of each row, not yet read
+        self._device = torch.device("cpu")
+
+    def __len__(self) -> int:
+        return len(self._sentences)
+
+    @torch.inference_mode()
+    def add(self, sentences: Sequence[Sentence], encoded: EncoderOutput) -> list[Sentence]:
+        """Let them join: row i of `encoded` is what sentence i translates. Prompts may hold committed tokens.
+
+        Reads all prompts in one pass; returns the sentences that are over after their first token. Raises
+        SettingsError on too many beams, ModelError on NaN logits.
+        """
+        for sentence in sentences:
+            check_beams(self._decoder, sentence.settings)
+        self._device = encoded.states.device
+        counts = [len(sentence.prompt.token_ids) for sentence in sentences]
+        rows = [
+            [sentence.prompt.pad_id] * (max(counts) - count) + list(sentence.prompt.token_ids)
+            for sentence, count in zip(sentences, counts, strict=True)
+        ]
+        step = self._decoder.step(
+            torch.tensor(rows, device=self._device),
+            self._decoder.init_state(encoded),
+            counts=torch.tensor(counts, device=self._device),
+            with_attention=any(sentence.watcher is not None for sentence in sentences),
+        )
+        return self._advance(list(sentences), step, counts)
+
+    @torch.inference_mode()
+    def step(self) -> list[Sentence]:
+        """One more token for every sentence -> those that are over now. Raises ModelError on NaN logits."""
+        if self._state is None:
+            return []
+        sentences, state = self._sentences, self._state
+        token_ids = torch.tensor(self._tokens, device=self._device)[:, None]  # [R, 1]
+        watched = any(sentence.watcher is not None for sentence in sentences)
+        step = self._decoder.step(token_ids, state, with_attention=watched)
+        self._sentences, self._state, self._tokens = [], None, []
+        return self._advance(sentences, step, [1] * len(sentences))
+
+    def drop(self, sentences: Sequence[Sentence]) -> None:
+        """Let sentences leave whose answers nobody wants any more."""
+        gone = {id(sentence) for sentence in sentences}
+        rows, first = [], 0
+        for sentence in self._sentences:
+            if id(sentence) not in gone:
+                rows += range(first, first + sentence.num_rows)
+            first += sentence.num_rows
+        if len(rows) == first:
+            return
+        self._sentences = [s for s in self._sentences if id(s) not in gone]
+        self._tokens = [self._tokens[row] for row in rows]
+        self._state = self._state.reorder(torch.tensor(rows)) if rows and self._state else None
+
+    def _advance(self, sentences: list[Sentence], step: DecoderStep, counts: list[int]) -> list[Sentence]:
+        """Give each sentence its rows of a step; those that go on (re)enter the batch, the others are returned."""
+        rows: list[int] = []
+        tokens: list[int] = []
+        first = 0
+        for sentence, count in zip(sentences, counts, strict=True):
+            own = slice(first, first + sentence.num_rows)
+            attention = None if step.attention is None else step.attention[own, :, -count:]
+            moves = sentence.advance(step.logits[own, -1], step.hidden[own, -count:], attention)
+            rows += [first + row for row, _ in moves]
+            tokens += [token for _, token in moves]
+            first = own.stop
+        if rows:
+            state = step.state if rows == list(range(first)) else step.state.reorder(torch.tensor(rows))
+            self._state = state if self._state is None else type(state).stack([self._state, state])
+            self._tokens += tokens
+            self._sentences += [sentence for sentence in sentences if sentence.num_rows]
+        return [sentence for sentence in sentences if not sentence.num_rows]
+
+
+def check_beams(decoder: Decoder, settings: DecodingSettings) -> None:
+    """Raises SettingsError where the vocabulary is too small for so many beams."""
     if 2 * settings.beams > decoder.vocabulary_size:
         limit = decoder.vocabulary_size // 2
         raise SettingsError(f"`beams` must be at most {limit} for this vocabulary, but is {settings.beams}.")
-    num_sentences, device = encoded.states.shape[0], encoded.states.device
-    sentences = [Sentence(prompt, _chooser(prompt, settings)) for _ in range(num_sentences)]
-    state = decoder.init_state(encoded)
-    token_ids = torch.tensor([prompt.token_ids] * num_sentences, device=device)  # [B, P]
-    while token_ids.shape[0]:
-        logits, hidden, state = decoder.step(token_ids, state)
-        rows, tokens, first = [], [], 0
-        for sentence in [s for s in sentences if s.num_rows]:
-            own = slice(first, first + sentence.num_rows)
-            for row, token in sentence.advance(logits[own, -1], hidden[own]):
-                rows.append(first + row)
-                tokens.append(token)
-            first = own.stop
-        if rows:
-            state = _select(state, rows, first)
-        token_ids = torch.tensor(tokens, device=device)[:, None]  # [R, 1]
+
+
+def decode(
+    decoder: Decoder, encoded: EncoderOutput, prompt: Prompt, settings: DecodingSettings
+) -> list[Decoded]:
+    """Decode every row of `encoded` to its end; see `Decoding`."""
+    sentences = [Sentence(prompt, settings) for _ in range(encoded.states.shape[0])]
+    decoding = Decoding(decoder)
+    decoding.add(sentences, encoded)
+    while len(decoding):
+        decoding.step()
     return [sentence.result() for sentence in sentences]

@@ -29,6 +29,16 @@ class KVState(State):
             return KVState(keys, values)
         return KVState(torch.cat([self.keys, keys], dim=2), torch.cat([self.values, values], dim=2))
 
+    def padded(self, front: int, back: int) -> "KVState":
+        """With positions of zeros before and behind; masks must hide them."""
+        if not front and not back:
+            return self
+        return KVState(F.pad(self.keys, (0, 0, front, back)), F.pad(self.values, (0, 0, front, back)))
+
+    def first(self, count: int) -> "KVState":
+        """Only the oldest `count` positions."""
+        return KVState(self.keys[:, :, :count], self.values[:, :, :count])
+
     def last(self, count: int) -> "KVState":
         """Only the newest `count` positions."""
         if self.keys.shape[2] <= count:
@@ -83,6 +93,16 @@ class MultiHeadAttention(nn.Module):
         )
         z: Tensor = self.output(y.transpose(1, 2).flatten(2))  # [B, T, D]
         return z
+
+    def weights(self, x: Tensor, memory: KVState, mask: Tensor | None, heads: list[int]) -> Tensor:
+        """Where queries x [B, T, D] look, of a few heads only: [B, len(heads), T, S], summing to one over S."""
+        rows = self.query.weight.view(self.num_heads, self.head_width, -1)[heads].flatten(0, 1)
+        bias = self.query.bias.view(self.num_heads, self.head_width)[heads].flatten()
+        queries = F.linear(x, rows, bias).unflatten(2, (len(heads), self.head_width)).transpose(1, 2)
+        scores = torch.matmul(queries, memory.keys[:, heads].transpose(2, 3)) / math.sqrt(self.head_width)
+        if mask is not None:
+            scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
+        return scores.float().softmax(3)
 
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
         """Self-attention of x [B, T, D] in both directions."""

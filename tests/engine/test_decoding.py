@@ -11,7 +11,7 @@ from torch import Tensor
 
 from seamless_stream.engine.decoding import Decoded, decode
 from seamless_stream.errors import ModelError, SettingsError
-from seamless_stream.models.base import EncoderOutput, Prompt
+from seamless_stream.models.base import DecoderStep, EncoderOutput, Prompt
 from seamless_stream.nn.state import State
 from seamless_stream.settings import DecodingSettings
 
@@ -41,7 +41,15 @@ class SlowTwin:
         none = torch.empty(len(encoded.lengths), 0, dtype=torch.int64)
         return GrowingState(none, encoded.states, encoded.lengths)
 
-    def step(self, token_ids: Tensor, state: GrowingState) -> tuple[Tensor, Tensor, GrowingState]:
+    def step(
+        self,
+        token_ids: Tensor,
+        state: GrowingState,
+        *,
+        counts: Tensor | None = None,
+        with_attention: bool = False,
+    ) -> DecoderStep:
+        assert counts is None or (counts == token_ids.shape[1]).all()
         self.rows_stepped.append(len(token_ids))
         state = dataclasses.replace(state, token_ids=torch.cat([state.token_ids, token_ids], 1))
         mask = torch.arange(state.states.shape[1])[None] < state.lengths[:, None]
@@ -51,7 +59,7 @@ class SlowTwin:
             encoder_attention_mask=mask.long(),
             use_cache=False,
         ).last_hidden_state[:, -token_ids.shape[1] :]
-        return self.model.lm_head(hidden), hidden, state
+        return DecoderStep(self.model.lm_head(hidden), hidden, state)
 
 
 def tiny_model(seed: int, eos_boost: float = 2.0) -> Any:
@@ -246,7 +254,15 @@ class TableDecoder:
         number = torch.arange(len(encoded.lengths))
         return TableState(number.double(), number)
 
-    def step(self, token_ids: Tensor, state: TableState) -> tuple[Tensor, Tensor, TableState]:
+    def step(
+        self,
+        token_ids: Tensor,
+        state: TableState,
+        *,
+        counts: Tensor | None = None,
+        with_attention: bool = False,
+    ) -> DecoderStep:
+        assert counts is None or (counts == token_ids.shape[1]).all()
         self.num_rows.append(len(token_ids))
         digests, digest = [], state.digest
         for column in token_ids.T:
@@ -254,7 +270,7 @@ class TableDecoder:
             digests.append(digest)
         hidden = torch.stack(digests, 1)[:, :, None]  # [B, T, 1]
         logits = self.table[state.sentence[:, None], token_ids]  # [B, T, V]
-        return logits, hidden, dataclasses.replace(state, digest=digest)
+        return DecoderStep(logits, hidden, dataclasses.replace(state, digest=digest))
 
 
 def table_input(num_sentences: int) -> EncoderOutput:

@@ -103,8 +103,8 @@ def check_decoder(
         first = 0
         for count in (2, 3, 1, 1, 1):
             piece = slice(first, first + count)
-            got, hidden, state = model.decoder.step(targets[:, piece], state)
-            close(hidden, expected[:, piece], tolerance)
-            close(got, logits[:, piece], tolerance)
-            state = state.reorder(order).reorder(order)
+            step = model.decoder.step(targets[:, piece], state)
+            close(step.hidden, expected[:, piece], tolerance)
+            close(step.logits, logits[:, piece], tolerance)
+            state = step.state.reorder(order).reorder(order)
             first += count

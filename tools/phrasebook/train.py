@@ -88,7 +88,7 @@ class Trainer:
     def decoder_loss(self, states: Tensor, lengths: Tensor, targets: Tensor) -> Tensor:
         """Cross-entropy of the tokens after the language token."""
         state = self.network.text_decoder.init_state(states, lengths)
-        hidden, _ = self.network.decode(targets[:, :-1], state)
+        hidden, _, _ = self.network.decode(targets[:, :-1], state)
         labels = targets[:, 1:].clone()
         labels[:, 0] = CONFIG.pad_token_id  # the language is given, not predicted
         logits = self.network.logits(hidden).flatten(0, 1)
@@ -210,7 +210,7 @@ def greedy(network: Network, states: Tensor, lengths: Tensor, languages: list[in
     rows: list[list[int]] = [[] for _ in languages]
     open_rows = set(range(len(rows)))
     for _ in range(MAX_NEW_TOKENS):
-        hidden, state = network.decode(tokens, state)
+        hidden, state, _ = network.decode(tokens, state)
         tokens = network.logits(hidden[:, -1:]).argmax(2)
         for i in list(open_rows):
             token = int(tokens[i, 0])

@@ -91,7 +91,7 @@ def decoder_states(network: Network, sources: list[list[int]], targets: list[lis
     tokens = pad_sequence([torch.tensor(s) for s in sources], batch_first=True)
     encoded = network.encode_text(tokens, source_lengths)
     state = network.text_decoder.init_state(encoded, source_lengths)
-    hidden, _ = network.decode(pad_sequence([torch.tensor(t) for t in targets], batch_first=True), state)
+    hidden, _, _ = network.decode(pad_sequence([torch.tensor(t) for t in targets], batch_first=True), state)
     return [row[: len(t)].clone() for row, t in zip(hidden, targets, strict=True)]
 
 

@@ -1,5 +1,6 @@
 """SeamlessM4T v2 as the engine sees it: the family's answer to `models.base`, and how it is loaded."""
 
+from collections import defaultdict
 from collections.abc import Iterable
 
 import numpy as np
@@ -8,7 +9,16 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from seamless_stream.errors import CheckpointError, LanguageError, ModelError, SettingsError
-from seamless_stream.models.base import TASKS, Capabilities, EncoderOutput, Features, Prompt, Synthesis, Task
+from seamless_stream.models.base import (
+    TASKS,
+    Capabilities,
+    DecoderStep,
+    EncoderOutput,
+    Features,
+    Prompt,
+    Task,
+    Units,
+)
 from seamless_stream.models.checkpoint import CheckpointFiles
 from seamless_stream.models.seamless_m4t import features as feature_extraction
 from seamless_stream.models.seamless_m4t.config import (
@@ -19,7 +29,8 @@ from seamless_stream.models.seamless_m4t.config import (
     parse_generation_config,
 )
 from seamless_stream.models.seamless_m4t.network import ALL_PARTS, PARTS_OF_TASK, Network
-from seamless_stream.models.seamless_m4t.t2u_nar import spell
+from seamless_stream.models.seamless_m4t.t2u_nar import spell, units_per_token
+from seamless_stream.models.seamless_m4t.vocoder import reach_units
 from seamless_stream.models.seamless_m4t.weights import is_unused, to_ours
 from seamless_stream.models.tensors import load_parameters
 from seamless_stream.models.tokenizer import SentencePieceTokenizer
@@ -30,19 +41,34 @@ from seamless_stream.nn.transformer import DecoderState
 class TextDecoder:
     """`base.Decoder` over the network's text decoder and its head."""
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network, alignment_heads: tuple[tuple[int, int], ...]) -> None:
         self.network = network
         self.vocabulary_size = network.tokens.num_embeddings
+        self.alignment_heads = alignment_heads
 
     def init_state(self, encoded: EncoderOutput) -> DecoderState:
         """Cross-attention keys and values are computed here, once."""
         return self.network.text_decoder.init_state(encoded.states, encoded.lengths)
 
-    def step(self, token_ids: Tensor, state: State) -> tuple[Tensor, Tensor, State]:
-        """token_ids [B, T] -> logits [B, T, V], hidden [B, T, D], state."""
+    def step(
+        self,
+        token_ids: Tensor,
+        state: State,
+        *,
+        counts: Tensor | None = None,
+        with_attention: bool = False,
+    ) -> DecoderStep:
+        """See `base.Decoder`."""
         assert isinstance(state, DecoderState)
-        hidden, state = self.network.decode(token_ids, state)
-        return self.network.logits(hidden), hidden, state
+        heads = self.alignment_heads if with_attention else ()
+        hidden, state, attention = self.network.decode(token_ids, state, counts, heads)
+        return DecoderStep(self.network.logits(hidden), hidden, state, attention)
+
+
+def middle_heads(config: SeamlessM4TConfig) -> tuple[tuple[int, int], ...]:
+    """All heads of one layer a third up the stack: where nothing is calibrated, a guess that alignment lives there."""
+    layer = config.decoder_layers // 3
+    return tuple((layer, head) for head in range(config.decoder_attention_heads))
 
 
 class SeamlessM4T:
@@ -60,12 +86,13 @@ class SeamlessM4T:
         tokenizer: SentencePieceTokenizer,
         *,
         vocoder_durations: bool = True,
+        alignment_heads: tuple[tuple[int, int], ...] = (),
     ) -> None:
         self.config = config
         self.tables = tables
         self.network = network.eval()
         self.tokenizer = tokenizer
-        self.decoder = TextDecoder(network)
+        self.decoder = TextDecoder(network, tuple(sorted(alignment_heads)) or middle_heads(config))
         self.vocoder_durations = vocoder_durations
         languages = tuple(tables.text_languages)
         tasks = frozenset(task for task in TASKS if PARTS_OF_TASK[task] <= network.parts)
@@ -79,6 +106,9 @@ class SeamlessM4T:
             speech_languages=tables.speech_languages,
             num_speakers=config.vocoder_num_spkrs,
             sample_rate=16_000,
+            streams_speech=True,
+            samples_per_unit=config.samples_per_unit,
+            vocoder_reach_units=reach_units(config),
         )
 
     @property
@@ -126,7 +156,7 @@ class SeamlessM4T:
         lengths = torch.tensor([len(row) for row in tensors], device=self.device)
         return pad_sequence(tensors, batch_first=True, padding_value=value).to(self.device), lengths
 
-    def _check_voice(self, language: str, speaker: int) -> None:
+    def _check_voice(self, language: str, speaker: int = 0) -> None:
         if language not in self.tables.speech_languages:
             raise LanguageError(
                 f"`target_language` must have a voice, but {language!r} has none in this checkpoint."
@@ -137,11 +167,19 @@ class SeamlessM4T:
             )
 
     @torch.inference_mode()
-    def units(self, token_ids: list[list[int]], hidden: list[Tensor]) -> list[list[int]]:
+    def units(
+        self,
+        token_ids: list[list[int]],
+        hidden: list[Tensor],
+        language: str,
+        *,
+        duration_factor: float = 1.0,
+    ) -> list[Units]:
         """Target ids with prompt, no closing </s>, and their hidden states [T, D] -> T2U unit ids, offset included.
 
         Each row as if it were alone; in the reference the rows of a batch see one position of padding more.
         """
+        self._check_voice(language)
         eos, pad = self.config.eos_token_id, self.config.pad_token_id
         prompt = 2
         spellings = [spell(row[prompt:], self.tables, eos, pad) for row in token_ids]
@@ -151,35 +189,47 @@ class SeamlessM4T:
         lengths = torch.tensor([len(row) for row in hidden], device=self.device)
         states = pad_sequence(hidden, batch_first=True)  # [B, T, D]
         if not char_ids.shape[1]:
-            return [[] for _ in token_ids]
-        logits, durations = self.network.t2u(states, lengths, char_ids, counts)
+            return [Units([], [0] * len(s.counts), []) for s in spellings]
+        logits, durations = self.network.t2u(states, lengths, char_ids, counts, duration_factor)
         sizes = durations.sum(1).tolist()
-        return [row[:size] for row, size in zip(logits.argmax(2).tolist(), sizes, strict=True)]
+        ids = [row[:size] for row, size in zip(logits.argmax(2).tolist(), sizes, strict=True)]
+        per_token = [
+            units_per_token(s.counts, row) for s, row in zip(spellings, durations.tolist(), strict=True)
+        ]
+        return [Units(*row) for row in zip(ids, per_token, self._repeats(ids), strict=True)]
 
-    @torch.inference_mode()
-    def vocode(self, unit_ids: list[int], language: str, speaker: int) -> np.ndarray:
-        """T2U unit ids, offset included -> samples [N] float32 at 16 kHz."""
+    def _repeats(self, unit_ids: list[list[int]]) -> list[list[int]]:
+        if not self.vocoder_durations:
+            return [[1] * len(row) for row in unit_ids]
+        batch, lengths = self._pad((self._sounds(row) for row in unit_ids), 0)
+        repeats = self.network.vocoder.repeats(batch, lengths).tolist()
+        return [row[: len(ids)] for ids, row in zip(unit_ids, repeats, strict=True)]
+
+    def _sounds(self, unit_ids: list[int]) -> list[int]:
+        """T2U unit ids -> the vocoder's."""
         eos, pad = self.config.t2u_eos_token_id, self.config.t2u_pad_token_id
         # As in the reference: an end in the middle of a row is spoken as unit `pad`.
-        shifted = [pad if unit in (eos, pad) else unit - self.config.vocoder_offset for unit in unit_ids]
-        if any(unit < 0 for unit in shifted):
+        sounds = [pad if unit in (eos, pad) else unit - self.config.vocoder_offset for unit in unit_ids]
+        if any(unit < 0 for unit in sounds):
             raise ModelError("The text-to-unit model gave a reserved unit (bos or unk), which has no sound.")
-        if not shifted:
-            return np.zeros(0, np.float32)
-        ids = torch.tensor(shifted, device=self.device)
-        samples = self.network.vocoder(
-            ids, self.tables.vocoder_languages[language], speaker, predict_durations=self.vocoder_durations
-        )
-        result: np.ndarray = samples.float().cpu().numpy()
-        return result
+        return sounds
 
-    def synthesize(
-        self, token_ids: list[list[int]], hidden: list[Tensor], language: str, speaker: int
-    ) -> Synthesis:
-        """Target ids and the decoder's states -> units and speech; see `models.base`."""
+    @torch.inference_mode()
+    def vocode(self, unit_ids: list[list[int]], language: str, speaker: int) -> list[np.ndarray]:
+        """T2U unit ids, offset included and repeated -> samples [N] float32 at 16 kHz; see `models.base`."""
         self._check_voice(language, speaker)
-        units = self.units(token_ids, hidden)
-        return Synthesis(units, [self.vocode(row, language, speaker) for row in units])
+        voice = self.tables.vocoder_languages[language]
+        result = [np.zeros(0, np.float32)] * len(unit_ids)
+        groups: dict[int, list[int]] = defaultdict(list)
+        for index, row in enumerate(unit_ids):
+            groups[len(row)].append(index)
+        groups.pop(0, None)
+        for rows in groups.values():
+            batch = torch.tensor([self._sounds(unit_ids[row]) for row in rows], device=self.device)
+            samples = self.network.vocoder(batch, voice, speaker).float().cpu().numpy()  # [B, N]
+            for row, wave in zip(rows, samples, strict=True):
+                result[row] = wave
+        return result
 
 
 assert SPECIAL_UNITS == SeamlessM4TConfig.vocoder_offset

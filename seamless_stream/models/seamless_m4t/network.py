@@ -1,5 +1,7 @@
 """The torch network of SeamlessM4T v2, built of the parts that the wanted tasks need."""
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -60,11 +62,20 @@ class Network(nn.Module):
         y: Tensor = self.text_encoder(self.embed(token_ids, torch.zeros_like(lengths)), lengths)
         return y
 
-    def decode(self, token_ids: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
-        """The next tokens of each row [B, T] -> hidden states [B, T, D], state."""
+    def decode(
+        self,
+        token_ids: Tensor,
+        state: DecoderState,
+        counts: Tensor | None = None,
+        heads: Sequence[tuple[int, int]] = (),
+    ) -> tuple[Tensor, DecoderState, Tensor | None]:
+        """The next tokens [B, T], of each row its last counts [B] -> hidden [B, T, D], state, attention of `heads`."""
+        length = state.length + (token_ids.shape[1] if counts is None else counts)
+        embedded = self.embed(token_ids, length - token_ids.shape[1])
         hidden: Tensor
-        hidden, state = self.text_decoder(self.embed(token_ids, state.length), state)
-        return hidden, state
+        attention: Tensor | None
+        hidden, state, attention = self.text_decoder(embedded, state, length, heads)
+        return hidden, state, attention
 
     def logits(self, hidden: Tensor) -> Tensor:
         """hidden [B, T, D] -> [B, T, V]."""
