@@ -19,7 +19,8 @@ import yaml
 from seamless_stream.errors import SettingsError
 
 Task = Literal["s2st", "s2tt", "t2st", "t2tt", "asr"]
-PolicyName = Literal["segment"]
+PolicyName = Literal["segment", "wait-k", "hold-n", "local-agreement", "alignatt"]
+EncoderMode = Literal["chunked", "reencode", "windowed"]
 VadName = Literal["silero", "webrtc"]
 Pace = Literal["real-time", "fast"]
 
@@ -98,6 +99,34 @@ class SegmenterSettings:
 
 
 @dataclass(frozen=True)
+class PolicySettings:
+    """When text is committed while a segment is open. An encoder state ("frame") is 160 ms."""
+
+    name: PolicyName = "alignatt"
+    first_decode_ms: int = 1_000  # speech before the first hypothesis
+    decode_every_ms: int = 320  # new audio before the next one
+    wait_k: int = 3  # steps before the first word
+    wait_k_step_ms: int = 320  # about a word of speech
+    hold_n: int = 6  # last tokens that wait
+    agreement_n: int = 2  # hypotheses that must agree
+    alignatt_frames: int = 4  # last frames: a token that looks there waits
+    rewind_frames: int = 25  # 4 s; a look back this far beyond what is committed is an error
+
+    def __post_init__(self) -> None:
+        check(
+            self,
+            ("first_decode_ms", self.first_decode_ms >= 0, "0 or more"),
+            ("decode_every_ms", self.decode_every_ms >= 1, "at least 1"),
+            ("wait_k", self.wait_k >= 1, "at least 1"),
+            ("wait_k_step_ms", self.wait_k_step_ms >= 1, "at least 1"),
+            ("hold_n", self.hold_n >= 0, "0 or more"),
+            ("agreement_n", self.agreement_n >= 2, "at least 2"),
+            ("alignatt_frames", self.alignatt_frames >= 1, "at least 1"),
+            ("rewind_frames", self.rewind_frames >= 1, "at least 1"),
+        )
+
+
+@dataclass(frozen=True)
 class ModelSettings:
     """Which checkpoint, and where it runs."""
 
@@ -116,7 +145,8 @@ class SessionSettings:
     task: Task | None = None  # None: chosen by what goes in and what is wanted
     speaker: int = 0
     vad: VadName = "silero"
-    policy: PolicyName = "segment"
+    encoder: EncoderMode | None = None  # None: what suits the checkpoint
+    policy: PolicySettings = field(default_factory=PolicySettings)
     decoding: DecodingSettings = field(default_factory=DecodingSettings)
     segmentation: SegmenterSettings = field(default_factory=SegmenterSettings)
 

@@ -23,7 +23,7 @@ OVERRIDES = {
     "task": "session.task",
     "speaker": "session.speaker",
     "vad": "session.vad",
-    "policy": "session.policy",
+    "policy": "session.policy.name",
     "pace": "pace",
     "beams": "session.decoding.beams",
     "length_penalty": "session.decoding.length_penalty",
