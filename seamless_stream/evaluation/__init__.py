@@ -1,0 +1,1 @@
+"""Quality and latency of runs: from recordings through a session to a log, and from the log to figures."""
