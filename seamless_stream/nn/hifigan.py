@@ -4,14 +4,37 @@ Weight norm is folded into the weights: released checkpoints store it so.
 """
 
 from collections.abc import Sequence
+from math import prod
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+END_KERNEL = 7  # of the first and the last convolution
 POST_SLOPE = (
     0.01  # before the last convolution the reference uses torch's default slope, not the configured one
 )
+
+
+def reach(
+    rates: Sequence[int],
+    kernels: Sequence[int],
+    block_kernels: Sequence[int],
+    block_dilations: Sequence[Sequence[int]],
+) -> int:
+    """Inputs on one side of an input that its samples depend on: one-sided receptive field, exact."""
+    blocks = (
+        sum((kernel - 1) * (dilation + 1) // 2 for dilation in dilations)
+        for kernel, dilations in zip(block_kernels, block_dilations, strict=True)
+    )
+    widest = max(blocks)
+    first, last = -(END_KERNEL // 2), prod(rates) - 1 + END_KERNEL // 2  # read for the samples of input 0
+    for rate, kernel in zip(reversed(rates), reversed(kernels), strict=True):
+        first, last = first - widest, last + widest
+        trim = (kernel - rate) // 2
+        # A transposed convolution puts input i at outputs i * rate - trim + (0 .. kernel - 1).
+        first, last = -((kernel - 1 - trim - first) // rate), (last + trim) // rate
+    return max(END_KERNEL // 2 - first, END_KERNEL // 2 + last)
 
 
 class ResidualBlock(nn.Module):
@@ -51,7 +74,7 @@ class HifiGan(nn.Module):
         super().__init__()
         self.slope = slope
         self.num_blocks = len(block_kernels)
-        self.pre = nn.Conv1d(width_in, width, 7, padding=3)
+        self.pre = nn.Conv1d(width_in, width, END_KERNEL, padding=END_KERNEL // 2)
         widths = [width // 2**stage for stage in range(len(rates) + 1)]
         self.upsamplers = nn.ModuleList(
             nn.ConvTranspose1d(widths[i], widths[i + 1], kernel, stride=rate, padding=(kernel - rate) // 2)
@@ -62,7 +85,7 @@ class HifiGan(nn.Module):
             for i in range(len(rates))
             for kernel, dilations in zip(block_kernels, block_dilations, strict=True)
         )
-        self.post = nn.Conv1d(widths[-1], 1, 7, padding=3)
+        self.post = nn.Conv1d(widths[-1], 1, END_KERNEL, padding=END_KERNEL // 2)
 
     def forward(self, x: Tensor) -> Tensor:
         """x [B, D, U] -> samples [B, U * product of rates] in (-1, 1)."""

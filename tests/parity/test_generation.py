@@ -5,6 +5,7 @@ The reference answers each utterance alone (batched, its padding changes units);
 
 from typing import Any
 
+import numpy as np
 import pytest
 import tiny
 import torch
@@ -86,12 +87,24 @@ class DurationTap:
             hook.remove()
 
 
-def our_durations(model: Any, token_ids: list[list[int]], hidden: list[torch.Tensor]) -> list[list[int]]:
+def speak(
+    model: Any, token_ids: list[list[int]], hidden: list[torch.Tensor], language: str, speaker: int
+) -> tuple[list[list[int]], list[np.ndarray]]:
+    """Units and samples of every row."""
+    units = model.units(token_ids, hidden, language)
+    repeated = [np.repeat(row.ids, row.repeats).tolist() for row in units]
+    return [row.ids for row in units], model.vocode(repeated, language, speaker)
+
+
+def our_durations(
+    model: Any, token_ids: list[list[int]], hidden: list[torch.Tensor], language: str
+) -> list[list[int]]:
     """Durations per character of every row, from the text-to-unit network itself."""
     seen: list[torch.Tensor] = []
     hook = model.network.t2u.register_forward_hook(lambda *args: seen.append(args[2][1]))
-    model.units(token_ids, hidden)
+    units = model.units(token_ids, hidden, language)
     hook.remove()
+    assert [sum(row.per_token) for row in units] == seen[0].sum(1).tolist()
     return [row[row > 0].tolist() for row in seen[0]]
 
 
@@ -122,20 +135,20 @@ def test_speech_tasks(
     # What `max_new_tokens` cuts loses its last token in the reference's speech: see `decode`.
     kept = [(d.token_ids, d.hidden) if d.finished else (d.token_ids[:-1], d.hidden[:-1]) for d in ours]
     token_ids, hidden = [ids for ids, _ in kept], [states for _, states in kept]
-    synthesis = model.synthesize(token_ids, hidden, target, speaker)
-    durations = our_durations(model, token_ids, hidden)
+    unit_ids, waves = speak(model, token_ids, hidden, target, speaker)
+    durations = our_durations(model, token_ids, hidden, target)
     inputs = speech_inputs() if modality == "speech" else text_inputs(model, source)
     for row, one in enumerate(inputs):
         options = text_options(settings) | {"tgt_lang": target, "speaker_id": speaker}
         output, unit_durations = their_speech(reference, one, **options)
         assert with_ending(ours[row]) == output.sequences[0].tolist()
         assert durations[row] == unit_durations
-        assert synthesis.unit_ids[row] == output.unit_sequences[0].tolist()
-        samples = torch.from_numpy(synthesis.samples[row])
+        assert unit_ids[row] == output.unit_sequences[0].tolist()
+        samples = torch.from_numpy(waves[row])
         wave = output.waveform.reshape(-1)
         tolerance = min(WAVE_TOLERANCE, 1e-3 * float(wave.std()))  # some of these voices whisper
         torch.testing.assert_close(samples, wave, rtol=0, atol=tolerance)
-        if not {1, 2, 5} & set(synthesis.unit_ids[row]):  # these become unit 1, which it counts as padding
+        if not {1, 2, 5} & set(unit_ids[row]):  # these become unit 1, which it counts as padding
             assert len(samples) == int(output.waveform_lengths)
 
 
@@ -146,8 +159,8 @@ def test_answers_are_worth_comparing(pair: tiny.Pair) -> None:
     ours = decode(model.decoder, encode(model, "text", "eng"), model.prompt("fra"), settings)
     token_ids, hidden = [d.token_ids for d in ours], [d.hidden for d in ours]
     assert len({token for row in token_ids for token in row}) >= 6  # of at most 36
-    durations = [d for row in our_durations(model, token_ids, hidden) for d in row]
+    durations = [d for row in our_durations(model, token_ids, hidden, "fra") for d in row]
     assert len(set(durations)) >= 3
-    synthesis = model.synthesize(token_ids, hidden, "fra", 0)
-    assert len({unit for row in synthesis.unit_ids for unit in row}) >= 5
-    assert all(0.001 < samples.std() < 0.9 for samples in synthesis.samples)
+    unit_ids, waves = speak(model, token_ids, hidden, "fra", 0)
+    assert len({unit for row in unit_ids for unit in row}) >= 5
+    assert all(0.001 < samples.std() < 0.9 for samples in waves)

@@ -85,7 +85,7 @@ def test_vocoder_speaks_one_unit_for_20_ms() -> None:
     """The reference library always applies the duration predictor: it must say one for every unit."""
     vocoder = new_vocoder().eval()
     with torch.inference_mode():
-        assert vocoder(torch.tensor([1, 900, 3, 3, 17]), 1, 0).shape == (5 * units.UNIT_SAMPLES,)
+        assert vocoder(torch.tensor([[1, 900, 3, 3, 17]]), 1, 0).shape == (1, 5 * units.UNIT_SAMPLES)
 
 
 @pytest.mark.parametrize(

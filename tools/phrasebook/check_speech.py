@@ -23,7 +23,7 @@ from tools.phrasebook.recipe import CONFIG, LANGUAGES
 from tools.phrasebook.shards import ClipSet
 from tools.phrasebook.train_t2u import Corpus, decoder_states, t2u_config
 from tools.phrasebook.train_vocoder import SPEAKER, vocoder_config
-from tools.phrasebook.units import UnitModel, levelled, load_units, log_mel
+from tools.phrasebook.units import UnitModel, levelled, load_units, log_mel, units_path
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Speaker:
     @torch.inference_mode()
     def vocode(self, units: list[int], language: str) -> Float32:
         """Units without offset -> samples."""
-        samples: Float32 = self.vocoder(torch.tensor(units), LANGUAGES.index(language), SPEAKER).numpy()
+        samples: Float32 = self.vocoder(torch.tensor([units]), LANGUAGES.index(language), SPEAKER)[0].numpy()
         return samples
 
     @torch.inference_mode()
@@ -107,8 +107,8 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     speaker, corpus = Speaker(args.work), Corpus(args.work, args.main or args.work, args.set, None)
-    model = load_units(args.work / "units" / "units.npz")
     for language in LANGUAGES:
+        model = load_units(units_path(args.work, language))
         speech = ClipSet(args.work / "speech" / args.set / language)
         for mode in args.modes.split(","):
             figure, made, heard = check(speaker, corpus, model, speech, language, mode, args.clips)

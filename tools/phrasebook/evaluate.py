@@ -214,8 +214,9 @@ class Evaluation:
             said, wanted = [], []
             for item in items:
                 decoded = self.from_text(item.text[source], source, target)
-                speech = self.model.synthesize([decoded.token_ids], [decoded.hidden], target, 0).samples[0]
-                said.append(speech)
+                units = self.model.units([decoded.token_ids], [decoded.hidden], target)[0]
+                repeated = np.repeat(units.ids, units.repeats).tolist()
+                said += self.model.vocode([repeated], target, 0)
                 wanted.append(self.text_of(decoded))
             row = {"set": "t2st", "target": target, "clips": len(items)}
             row["speech_wer"] = 100 * score(wanted, transcribe(said, target), target)

@@ -4,6 +4,7 @@ It reads the text decoder's hidden states, one per token; knows nothing of the d
 """
 
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 
 import torch
 import torch.nn.functional as F
@@ -32,8 +33,9 @@ class Spelling:
 def spell(token_ids: list[int], tables: GenerationConfig, eos_id: int, pad_id: int) -> Spelling:
     """Free target tokens (no prompt, no closing </s>) to characters, exactly as the reference counts them.
 
-    Its ways, kept because weights were trained with them: a lone punctuation mark takes the space of the next word; an
-    unknown token is one character; a </s> inside counts as padding and shortens the row by one.
+    Its ways, kept because weights were trained with them: a lone punctuation mark takes the space of the next word (so
+    the pause after a comma belongs to the comma, but only once the next word is there); an unknown token is one
+    character; a </s> inside counts as padding and shortens the row by one.
     """
     ids = [pad_id if token == eos_id else token for token in token_ids]
     num_spelled = sum(token != pad_id for token in ids)
@@ -86,9 +88,16 @@ class DurationPredictor(nn.Module):
         return y
 
 
-def to_durations(log_durations: Tensor) -> Tensor:
-    """At least one; ties are rounded to even, as torch does."""
-    return torch.clamp(torch.round(torch.expm1(log_durations)).long(), min=1)
+def to_durations(log_durations: Tensor, factor: float = 1.0) -> Tensor:
+    """At least one; a factor below one speaks faster; ties are rounded to even, as torch does."""
+    return torch.clamp(torch.round(torch.expm1(log_durations) * factor).long(), min=1)
+
+
+def units_per_token(counts: list[int], durations: list[int]) -> list[int]:
+    """Characters of each token and units of each character -> units of each token."""
+    ends = [0, *accumulate(durations)]
+    marks = [0, *accumulate(counts)]
+    return [ends[stop] - ends[start] for start, stop in pairwise(marks)]
 
 
 class UnitLayer(nn.Module):
@@ -163,7 +172,12 @@ class TextToUnit(nn.Module):
         return y
 
     def forward(
-        self, hidden: Tensor, lengths: Tensor, char_ids: Tensor, counts: Tensor
+        self,
+        hidden: Tensor,
+        lengths: Tensor,
+        char_ids: Tensor,
+        counts: Tensor,
+        duration_factor: float = 1.0,
     ) -> tuple[Tensor, Tensor]:
         """-> unit logits [B, U, V] and durations [B, C] (their sum is a row's number of units)."""
         characters = self.characters_of(hidden, lengths, char_ids, counts)
@@ -171,6 +185,6 @@ class TextToUnit(nn.Module):
         inside = None
         if bool((num_chars < characters.shape[1]).any()):
             inside = length_mask(num_chars, characters.shape[1])[:, :, None].to(characters.dtype)
-        durations = to_durations(self.durations(characters, inside))
+        durations = to_durations(self.durations(characters, inside), duration_factor)
         durations = durations * length_mask(num_chars, characters.shape[1])
         return self.units_of(characters, durations), durations

@@ -9,11 +9,12 @@ from torch import Tensor, nn
 
 from seamless_stream.models.seamless_m4t.config import SeamlessM4TConfig
 from seamless_stream.models.seamless_m4t.t2u_nar import DurationPredictor, to_durations
-from seamless_stream.nn.hifigan import HifiGan
+from seamless_stream.nn.attention import length_mask
+from seamless_stream.nn.hifigan import HifiGan, reach
 
 
 class Vocoder(nn.Module):
-    """Rows of one batch are vocoded one by one: a padded batch would leak padding into the ends of short rows."""
+    """Rows of one batch are equally long: padding would leak into the ends of short rows."""
 
     def __init__(self, config: SeamlessM4TConfig) -> None:
         super().__init__()
@@ -41,17 +42,25 @@ class Vocoder(nn.Module):
         y: Tensor = self.generator(x)
         return y
 
-    def forward(
-        self, unit_ids: Tensor, language: int, speaker: int, *, predict_durations: bool = True
-    ) -> Tensor:
-        """unit_ids [U] without the offset of special units -> samples [N], 320 per unit of 20 ms."""
-        embedded = self.units(unit_ids)[None]  # [1, U, E]
-        if predict_durations:
-            embedded = torch.repeat_interleave(
-                embedded, to_durations(self.durations(embedded, None))[0], dim=1
-            )
-        device = unit_ids.device
-        y: Tensor = self.generate(
-            embedded, torch.tensor([language], device=device), torch.tensor([speaker], device=device)
-        )
-        return y[0]
+    def repeats(self, unit_ids: Tensor, lengths: Tensor) -> Tensor:
+        """unit_ids [B, U] -> how often the duration predictor says each of them [B, U], 0 behind a row's end."""
+        inside = length_mask(lengths, unit_ids.shape[1])
+        embedded = self.units(unit_ids)  # [B, U, E]
+        durations = to_durations(self.durations(embedded, inside[:, :, None].to(embedded.dtype)))
+        return durations * inside
+
+    def forward(self, unit_ids: Tensor, language: int, speaker: int) -> Tensor:
+        """unit_ids [B, U] of equal lengths, repeated, without the offset of special units -> samples [B, N]."""
+        voice = torch.tensor([language, speaker], device=unit_ids.device)
+        rows = unit_ids.shape[0]
+        return self.generate(self.units(unit_ids), voice[:1].expand(rows), voice[1:].expand(rows))
+
+
+def reach_units(config: SeamlessM4TConfig) -> int:
+    """How far away, on one side, a unit can be and still change the samples of another."""
+    return reach(
+        config.upsample_rates,
+        config.upsample_kernel_sizes,
+        config.resblock_kernel_sizes,
+        config.resblock_dilation_sizes,
+    )
