@@ -24,9 +24,10 @@ import torch
 from torch import Tensor, nn
 
 from seamless_stream.engine.decoding import decode
-from seamless_stream.models.base import EncoderOutput, Features
+from seamless_stream.models.base import EncoderOutput
 from seamless_stream.models.checkpoint import CheckpointFiles, resolve
 from seamless_stream.models.registry import load_files
+from seamless_stream.models.seamless_m4t.features import Features
 from seamless_stream.models.seamless_m4t.t2u_nar import to_durations
 from seamless_stream.settings import DecodingSettings
 

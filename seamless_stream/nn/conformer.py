@@ -3,9 +3,10 @@ causal convolution, half feed-forward.
 
 Streaming: a position sees its own chunk whole and `left_chunks` chunks before it, so pieces that end on chunk borders
 (or with the segment) give exactly the states of the whole. The offline pass is one piece from the initial state.
+A piece may be heard in part only: the state then stops before its end, and the rest is heard again with more behind it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 
 from seamless_stream.nn.attention import KVState, RelativeKeyAttention, length_mask
 from seamless_stream.nn.convolution import CausalDepthwiseConv1d, ConvState
-from seamless_stream.nn.state import State
+from seamless_stream.nn.state import State, ending_at
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "swish": F.silu,
@@ -38,6 +39,55 @@ class ConformerState(State):
 
     layers: tuple[ConformerLayerState, ...]
     position: Tensor  # [B] int64, positions heard so far
+
+    @classmethod
+    def stack(cls, states: Sequence["ConformerState"]) -> "ConformerState":
+        """Rows of any lengths; the newest positions stand together, and the mask hides what fills the short rows."""
+        if len(states) == 1:
+            return states[0]
+        size = max(state.num_cached for state in states)
+        return super().stack([state.padded(size) for state in states])
+
+    def split(self) -> list["ConformerState"]:
+        """Rows without filling, in memory of their own: a view would keep the batch alive."""
+        rows = []
+        for row, position in enumerate(self.position.tolist()):
+            kept = slice(max(0, self.num_cached - position), None)
+            one = slice(row, row + 1)
+            layers = tuple(
+                ConformerLayerState(
+                    KVState(
+                        layer.attention.keys[one, :, kept].clone(),
+                        layer.attention.values[one, :, kept].clone(),
+                    ),
+                    ConvState(layer.convolution.tail[one].clone()),
+                )
+                for layer in self.layers
+            )
+            rows.append(ConformerState(layers, self.position[one]))
+        return rows
+
+    @property
+    def num_cached(self) -> int:
+        """Positions whose keys and values are kept."""
+        return self.layers[0].attention.keys.shape[2]
+
+    def padded(self, size: int) -> "ConformerState":
+        """With `size` cached positions, older ones made up."""
+        front = size - self.num_cached
+        if not front:
+            return self
+
+        def pad(x: Tensor) -> Tensor:
+            return F.pad(x, (0, 0, front, 0))
+
+        layers = tuple(
+            ConformerLayerState(
+                KVState(pad(layer.attention.keys), pad(layer.attention.values)), layer.convolution
+            )
+            for layer in self.layers
+        )
+        return ConformerState(layers, self.position)
 
 
 class FeedForward(nn.Module):
@@ -68,15 +118,33 @@ class ConvolutionModule(nn.Module):
         self.depthwise_norm = nn.LayerNorm(width)
         self.contract = nn.Linear(width, width, bias=False)
 
-    def forward(self, x: Tensor, valid: Tensor | None, state: ConvState) -> tuple[Tensor, ConvState]:
+    def forward(
+        self, x: Tensor, valid: Tensor | None, state: ConvState, advance: Tensor | None
+    ) -> tuple[Tensor, ConvState]:
         """x [B, T, D]; positions that are not valid [B, T, 1] are silenced before the convolution sees them."""
         x = self.norm(x)
         if valid is not None:
             x = x * valid
         x = F.glu(self.expand(x), dim=2).transpose(1, 2)  # [B, D, T]
-        x, state = self.depthwise(x, state)
+        x, state = self.depthwise(x, state, advance)
         x = self.depthwise_norm(x.transpose(1, 2))  # [B, T, D]
         return self.contract(self.activation(x)), state
+
+
+@dataclass(frozen=True, eq=False)
+class _After:
+    """Where the next state stands in the piece that is heard now."""
+
+    advance: Tensor | None  # [B] positions of the piece that are heard for good; None: all
+    num_cached: int  # of the state before
+    num_kept: int  # of the next state
+
+    def kept(self, memory: KVState) -> KVState:
+        """What the next state keeps of keys and values [B, H, S, K]."""
+        ends = None if self.advance is None else self.advance + self.num_cached
+        return KVState(
+            ending_at(memory.keys, ends, self.num_kept), ending_at(memory.values, ends, self.num_kept)
+        )
 
 
 class ConformerLayer(nn.Module):
@@ -103,7 +171,7 @@ class ConformerLayer(nn.Module):
         self.final_norm = nn.LayerNorm(width)
 
     def forward(
-        self, x: Tensor, mask: Tensor | None, valid: Tensor | None, state: ConformerLayerState
+        self, x: Tensor, mask: Tensor | None, valid: Tensor | None, state: ConformerLayerState, after: _After
     ) -> tuple[Tensor, ConformerLayerState]:
         """x [B, T, D], mask [B, 1, T, S], valid [B, T, 1]."""
         x = x + 0.5 * self.ffn1(self.ffn1_norm(x))
@@ -111,10 +179,10 @@ class ConformerLayer(nn.Module):
         memory = self.attention.memory(y)
         memory = state.attention.append(memory.keys, memory.values)
         x = x + self.attention.attend(y, memory, mask)
-        y, conv_state = self.convolution(x, valid, state.convolution)
+        y, conv_state = self.convolution(x, valid, state.convolution, after.advance)
         x = x + y
         x = x + 0.5 * self.ffn2(self.ffn2_norm(x))
-        return self.final_norm(x), ConformerLayerState(memory, conv_state)
+        return self.final_norm(x), ConformerLayerState(after.kept(memory), conv_state)
 
 
 class Conformer(nn.Module):
@@ -172,16 +240,31 @@ class Conformer(nn.Module):
         mask = (key_chunk <= query_chunk) & (key_chunk >= query_chunk - self.left_chunks) & heard[:, None, :]
         return None if bool(mask.all()) else mask[:, None]
 
-    def forward(self, x: Tensor, lengths: Tensor, state: ConformerState) -> tuple[Tensor, ConformerState]:
-        """x [B, T, D] with lengths [B] valid positions -> y [B, T, D]; rows are padded at their end only."""
-        num_cached = state.layers[0].attention.keys.shape[2]
+    def forward(
+        self,
+        x: Tensor,
+        lengths: Tensor,
+        state: ConformerState,
+        *,
+        advance: Tensor | None = None,
+        keep: int | None = None,
+    ) -> tuple[Tensor, ConformerState]:
+        """x [B, T, D] with lengths [B] valid positions -> y [B, T, D]; rows are padded at their end only.
+
+        The new state stands after `advance` [B] (default: all) valid positions and knows the last `keep` of them.
+        """
+        num_cached = state.num_cached
         mask = self.chunk_mask(state.position, lengths, x.shape[1], num_cached)
+        advance = lengths if advance is None else advance
         valid = None
         if bool((lengths < x.shape[1]).any()):
             valid = length_mask(lengths, x.shape[1])[:, :, None].to(x.dtype)
         kept = self.chunk_size * self.left_chunks
+        kept = min(kept if keep is None else keep, num_cached + x.shape[1])
+        is_whole = bool((advance == x.shape[1]).all())
+        after = _After(None if is_whole else advance, num_cached, kept)
         states = []
         for layer, layer_state in zip(self.layers, state.layers, strict=True):
-            x, new = layer(x, mask, valid, layer_state)
-            states.append(ConformerLayerState(new.attention.last(kept), new.convolution))
-        return x, ConformerState(tuple(states), state.position + lengths)
+            x, new = layer(x, mask, valid, layer_state, after)
+            states.append(new)
+        return x, ConformerState(tuple(states), state.position + advance)

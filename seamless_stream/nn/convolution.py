@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from seamless_stream.nn.state import State
+from seamless_stream.nn.state import State, ending_at
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,10 +28,11 @@ class CausalDepthwiseConv1d(nn.Module):
         weight = self.conv.weight
         return ConvState(weight.new_zeros(batch, weight.shape[0], self.carry))
 
-    def forward(self, x: Tensor, state: ConvState) -> tuple[Tensor, ConvState]:
-        """x [B, D, T] -> y [B, D, T]."""
+    def forward(self, x: Tensor, state: ConvState, advance: Tensor | None) -> tuple[Tensor, ConvState]:
+        """x [B, D, T] -> y [B, D, T] and the state after the first `advance` [B] (None: all) positions of x."""
         x = torch.cat([state.tail, x], dim=2)  # [B, D, kernel - 1 + T]
-        return self.conv(x), ConvState(x[:, :, x.shape[2] - self.carry :])
+        ends = None if advance is None else advance + self.carry
+        return self.conv(x), ConvState(ending_at(x, ends, self.carry))
 
 
 class SameConv1d(nn.Module):

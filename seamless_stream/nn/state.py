@@ -64,3 +64,15 @@ class State:
     def nbytes(self) -> int:
         """Bytes that the tensors of this state hold."""
         return sum(leaf.numel() * leaf.element_size() for leaf in _leaves(self))
+
+
+def ending_at(x: Tensor, ends: Tensor | None, count: int) -> Tensor:
+    """The `count` positions of dim 2 of x before each row's own end [B] (None: the end of x).
+
+    What would lie before position 0 is filled with anything: it is older than the segment, and masked.
+    """
+    if ends is None:
+        return x[:, :, x.shape[2] - count :]
+    places = (ends[:, None] - count + torch.arange(count, device=x.device)).clamp(min=0)  # [B, count]
+    shape = (x.shape[0], 1, count) + (1,) * (x.dim() - 3)
+    return torch.take_along_dim(x, places.view(shape), dim=2)

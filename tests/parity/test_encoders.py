@@ -10,8 +10,8 @@ import pytest
 import tiny
 import torch
 
-from seamless_stream.models.base import EncoderOutput, Features
-from seamless_stream.models.seamless_m4t.features import extract
+from seamless_stream.models.base import EncoderOutput
+from seamless_stream.models.seamless_m4t.features import Features, extract
 
 FEATURE_TOLERANCE = 2e-5
 TOLERANCES = {torch.float32: 1e-4, torch.float64: 1e-9}

@@ -1,7 +1,7 @@
 """SeamlessM4T v2 as the engine sees it: the family's answer to `models.base`, and how it is loaded."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
@@ -13,14 +13,16 @@ from seamless_stream.models.base import (
     TASKS,
     Capabilities,
     DecoderStep,
+    EncoderMode,
     EncoderOutput,
-    Features,
+    Listening,
     Prompt,
     Task,
     Units,
 )
 from seamless_stream.models.checkpoint import CheckpointFiles
 from seamless_stream.models.seamless_m4t import features as feature_extraction
+from seamless_stream.models.seamless_m4t import listening
 from seamless_stream.models.seamless_m4t.config import (
     SPECIAL_UNITS,
     GenerationConfig,
@@ -28,6 +30,7 @@ from seamless_stream.models.seamless_m4t.config import (
     parse_config,
     parse_generation_config,
 )
+from seamless_stream.models.seamless_m4t.features import Features
 from seamless_stream.models.seamless_m4t.network import ALL_PARTS, PARTS_OF_TASK, Network
 from seamless_stream.models.seamless_m4t.t2u_nar import spell, units_per_token
 from seamless_stream.models.seamless_m4t.vocoder import reach_units
@@ -106,6 +109,9 @@ class SeamlessM4T:
             speech_languages=tables.speech_languages,
             num_speakers=config.vocoder_num_spkrs,
             sample_rate=16_000,
+            encoder_modes=(
+                listening.modes(config.speech_encoder_chunk_size) if "speech_encoder" in network.parts else ()
+            ),
             streams_speech=True,
             samples_per_unit=config.samples_per_unit,
             vocoder_reach_units=reach_units(config),
@@ -128,12 +134,18 @@ class SeamlessM4T:
     @torch.inference_mode()
     def encode_speech(self, features: list[Features]) -> EncoderOutput:
         """Features of several segments -> states [B, S, D]; each row as if it were alone."""
-        values = [torch.from_numpy(f.values) for f in features]
-        sizes = torch.tensor([len(v) for v in values], device=self.device)
-        lengths = torch.tensor([f.num_valid for f in features], device=self.device)
-        batch = pad_sequence(values, batch_first=True).to(self.device, self.dtype)  # [B, T, 160]
-        states, lengths = self.network.speech_encoder(batch, lengths, sizes)
-        return EncoderOutput(states, lengths)
+        return listening.encode(self.network.speech_encoder, features)
+
+    def open_segment(self, mode: EncoderMode | None, after: Listening | None = None) -> Listening:
+        """A segment of which nothing is heard; see `models.base`."""
+        return listening.open_segment(self.network.speech_encoder, mode, after)
+
+    @torch.inference_mode()
+    def listen(
+        self, segments: Sequence[Listening], samples: Sequence[np.ndarray], ended: Sequence[bool]
+    ) -> list[Listening]:
+        """New samples of open segments; see `models.base`."""
+        return list(listening.listen(self.network.speech_encoder, segments, samples, ended))
 
     @torch.inference_mode()
     def encode_text(self, token_ids: list[list[int]]) -> EncoderOutput:
