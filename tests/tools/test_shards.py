@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tools.phrasebook.shards import FRAMES, SAMPLES, ClipSet, ClipWriter
+from tools.phrasebook.shards import ClipSet, ClipWriter
 
 Samples = np.ndarray[tuple[int], np.dtype[np.int16]]
 
@@ -17,7 +17,7 @@ def speech(length: int, seed: int) -> Samples:
 
 def test_samples_come_back(tmp_path: Path) -> None:
     clips = [speech(length, seed) for seed, length in enumerate((1, 480, 16_001))]
-    with ClipWriter(tmp_path, SAMPLES) as writer:
+    with ClipWriter(tmp_path) as writer:
         for number, clip in enumerate(clips):
             writer.append(f"k{number}", "pico", clip)
     read = ClipSet(tmp_path)
@@ -30,41 +30,24 @@ def test_samples_come_back(tmp_path: Path) -> None:
 
 
 def test_index_has_the_agreed_fields(tmp_path: Path) -> None:
-    with ClipWriter(tmp_path / "speech", SAMPLES) as writer:
+    with ClipWriter(tmp_path / "speech") as writer:
         writer.append("a", "v", speech(10, 0))
         writer.append("ñ", "v", speech(5, 1))
-    with ClipWriter(tmp_path / "fbank", FRAMES) as writer:
-        writer.append("a", "v", np.zeros((7, 80), np.float16))
     rows = [json.loads(line) for line in (tmp_path / "speech/index.jsonl").read_text("utf-8").splitlines()]
     assert rows[1] == {"key": "ñ", "voice": "v", "offset": 10, "num_samples": 5}
-    row = json.loads((tmp_path / "fbank/index.jsonl").read_text())
-    assert row == {"key": "a", "voice": "v", "offset": 0, "num_frames": 7}
     assert (tmp_path / "speech/samples.i16").stat().st_size == 30
-
-
-def test_frames_come_back(tmp_path: Path) -> None:
-    first = np.arange(160, dtype=np.float16).reshape(2, 80)
-    second = -np.ones((3, 80), np.float16)
-    with ClipWriter(tmp_path, FRAMES) as writer:
-        writer.append("a", "v", first)
-        writer.append("b", "w", second)
-    read = ClipSet(tmp_path)
-    np.testing.assert_array_equal(read.frames(0), first)
-    np.testing.assert_array_equal(read.frames(1), second)
-    with pytest.raises(TypeError, match="must hold samples.i16"):
-        read.samples(0)
 
 
 def test_a_new_writer_goes_on_after_a_crash(tmp_path: Path) -> None:
     first, second = speech(100, 0), speech(50, 1)
-    with ClipWriter(tmp_path, SAMPLES) as writer:
+    with ClipWriter(tmp_path) as writer:
         writer.append("a", "v", first)
     with open(tmp_path / "samples.i16", "ab") as data:  # data without a row, half a sample at the end
         data.write(b"\x01" * 33)
     with open(tmp_path / "index.jsonl", "a") as index:  # a row cut in the middle
         index.write('{"key": "b", "voi')
     assert ClipSet(tmp_path).keys == ["a"]
-    with ClipWriter(tmp_path, SAMPLES) as writer:
+    with ClipWriter(tmp_path) as writer:
         assert [clip.key for clip in writer] == ["a"]
         writer.append("b", "v", second)
     read = ClipSet(tmp_path)
@@ -74,26 +57,26 @@ def test_a_new_writer_goes_on_after_a_crash(tmp_path: Path) -> None:
 
 
 def test_lost_data_are_noticed(tmp_path: Path) -> None:
-    with ClipWriter(tmp_path, SAMPLES) as writer:
+    with ClipWriter(tmp_path) as writer:
         writer.append("a", "v", speech(100, 0))
     (tmp_path / "samples.i16").write_bytes(b"\0" * 10)
     with pytest.raises(ValueError, match="must hold 200 bytes, but holds 10"):
-        ClipWriter(tmp_path, SAMPLES)
+        ClipWriter(tmp_path)
 
 
 @pytest.mark.parametrize(
     "rows",
-    [np.zeros(0, np.int16), np.zeros(5, np.float32), np.zeros((5, 80), np.int16)],
+    [np.zeros(0, np.int16), np.zeros(5, np.float32), np.zeros((5, 2), np.int16)],
     ids=["empty", "dtype", "shape"],
 )
 def test_bad_rows_are_refused(tmp_path: Path, rows: np.ndarray) -> None:
-    with ClipWriter(tmp_path, SAMPLES) as writer, pytest.raises(ValueError, match="`rows` must be int16"):
+    with ClipWriter(tmp_path) as writer, pytest.raises(ValueError, match="`samples` must be int16"):
         writer.append("a", "v", rows)
     assert len(ClipSet(tmp_path)) == 0
 
 
 def test_done_mark_and_keys(tmp_path: Path) -> None:
-    with ClipWriter(tmp_path, SAMPLES) as writer:
+    with ClipWriter(tmp_path) as writer:
         for key, voice in (("a", "v"), ("b", "v"), ("a", "w")):
             writer.append(key, voice, speech(3, 0))
         assert not ClipSet(tmp_path).is_done
@@ -104,5 +87,5 @@ def test_done_mark_and_keys(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_data_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="must hold samples.i16 or frames.f16"):
+    with pytest.raises(FileNotFoundError, match="must hold samples.i16"):
         ClipSet(tmp_path)

@@ -6,8 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tools.phrasebook.fbanks import check_prefix, clip_frames
-from tools.phrasebook.shards import FRAMES, SAMPLE_RATE, SAMPLES, ClipSet, ClipWriter
+from tools.phrasebook.shards import SAMPLE_RATE
 from tools.phrasebook.speak import RECIPES, plan, problem_of, trim
 from tools.phrasebook.voices import CASTS, VOICES
 
@@ -94,17 +93,3 @@ def test_trim_of_silence_is_empty() -> None:
 )
 def test_absurd_audio_is_found(samples: np.ndarray[tuple[int], np.dtype[np.float32]], problem: str) -> None:
     assert problem_of(samples, "Where is it?") == problem
-
-
-def test_the_cache_must_follow_its_speech(tmp_path: Path) -> None:
-    samples = (burst(0.1, 0.1) * 20_000).astype(np.int16)
-    with ClipWriter(tmp_path / "speech", SAMPLES) as speech:
-        speech.append("a", "v", samples)
-        speech.append("b", "v", samples)
-    with ClipWriter(tmp_path / "fbank", FRAMES) as cache:
-        cache.append("a", "v", clip_frames(samples))
-        check_prefix(ClipSet(tmp_path / "speech"), cache)
-        cache.append("c", "v", clip_frames(samples))
-        with pytest.raises(ValueError, match="row 1 does not"):
-            check_prefix(ClipSet(tmp_path / "speech"), cache)
-    assert ClipSet(tmp_path / "fbank").frames(0).shape == (1 + (len(samples) - 400) // 160, 80)

@@ -16,7 +16,7 @@ from torch import Tensor
 from seamless_stream.audio.fbank import HOP_SAMPLES, WINDOW_SAMPLES, fbank
 from seamless_stream.models.seamless_m4t.features import VARIANCE_FLOOR, normalise, stack
 from tools.phrasebook.recipe import LANGUAGES, Text
-from tools.phrasebook.shards import SAMPLES, Clip, read_index
+from tools.phrasebook.shards import SAMPLES_NAME, Clip, read_index
 
 MAX_FRAMES = 700  # 7 s
 MIN_FRAMES = 40
@@ -74,10 +74,10 @@ def examples_of(work: Path, names: list[str], phrases: dict[str, dict[str, Any]]
             directory = work / "speech" / name / language
             if not (directory / "index.jsonl").exists():
                 continue
-            for clip in read_index(directory, SAMPLES):
+            for clip in read_index(directory):
                 num_frames = 1 + (clip.length - WINDOW_SAMPLES) // HOP_SAMPLES
                 if clip.key in phrases and MIN_FRAMES <= num_frames <= MAX_FRAMES:
-                    path = str(directory / SAMPLES.file_name)
+                    path = str(directory / SAMPLES_NAME)
                     found.append(Example(path, clip, language, phrases[clip.key]["text"], num_frames))
     return found
 

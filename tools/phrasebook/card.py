@@ -15,7 +15,7 @@ from typing import Any
 
 from tools.phrasebook.corpus import DEFAULT_WORK
 from tools.phrasebook.recipe import CONFIG, LANGUAGES, read_phrases
-from tools.phrasebook.shards import SAMPLES, read_index
+from tools.phrasebook.shards import read_index
 from tools.phrasebook.voices import CASTS, VOICES
 
 HEAD = """---
@@ -119,7 +119,7 @@ def training(work: Path, step: int | None) -> str:
     ]
     lines += ["| speech | language | clips | hours |", "|---|---|---|---|"]
     for directory in sorted((work / "speech").glob("*/*")):
-        clips = read_index(directory, SAMPLES)
+        clips = read_index(directory)
         hours = sum(clip.length for clip in clips) / 16_000 / 3600
         lines.append(f"| {directory.parent.name} | {directory.name} | {len(clips)} | {hours:.2f} |")
     return "\n".join([*lines, ""])

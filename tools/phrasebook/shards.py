@@ -1,7 +1,7 @@
-"""Flat files of clips: the speech sets (int16 samples) and the fbank cache (float16 frames).
+"""Flat files of clips, the speech sets: samples as int16 at 16 kHz.
 
-A directory holds one flat data file, `index.jsonl` with one row per clip, and `DONE` once nothing more will
-be written. This file knows the layout and how to resume after a crash; it does not know voices, phrases or
+A directory holds `samples.i16`, `index.jsonl` with one row per clip, and `DONE` once nothing more will be
+written. This file knows the layout and how to resume after a crash; it does not know voices, phrases or
 features.
 """
 
@@ -11,39 +11,24 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Self, TextIO
+from typing import BinaryIO, Self, TextIO
 
 import numpy as np
 import numpy.typing as npt
 
 SAMPLE_RATE = 16_000
-NUM_MEL_BINS = 80
+SAMPLE_BYTES = 2
 
+SAMPLES_NAME = "samples.i16"
 INDEX_NAME = "index.jsonl"
 DONE_NAME = "DONE"
 
-
-@dataclass(frozen=True)
-class Layout:
-    """What one row of the data file is: a sample or a frame of `width` values."""
-
-    file_name: str
-    dtype: type[np.generic]
-    width: int
-    count_field: str
-
-    @property
-    def row_bytes(self) -> int:
-        return np.dtype(self.dtype).itemsize * self.width
-
-
-SAMPLES = Layout("samples.i16", np.int16, 1, "num_samples")
-FRAMES = Layout("frames.f16", np.float16, NUM_MEL_BINS, "num_frames")
+Samples = npt.NDArray[np.int16]
 
 
 @dataclass(frozen=True)
 class Clip:
-    """One row of the index; `offset` and `length` count samples or frames."""
+    """One row of the index; `offset` and `length` count samples."""
 
     key: str
     voice: str
@@ -51,39 +36,30 @@ class Clip:
     length: int
 
 
-def read_index(directory: Path, layout: Layout) -> list[Clip]:
+def read_index(directory: Path) -> list[Clip]:
     """Rows of the index, in order; a last line that a crash cut short is left out."""
     path = directory / INDEX_NAME
     if not path.exists():
         return []
     lines = path.read_bytes().split(b"\n")
     rows = [json.loads(line) for line in lines[:-1]]  # what follows the last newline is empty or torn
-    return [Clip(row["key"], row["voice"], row["offset"], row[layout.count_field]) for row in rows]
-
-
-def layout_of(directory: Path) -> Layout:
-    """The layout whose data file lies in `directory`.
-
-    Raises:
-        FileNotFoundError: neither `samples.i16` nor `frames.f16` is there.
-    """
-    for layout in (SAMPLES, FRAMES):
-        if (directory / layout.file_name).exists():
-            return layout
-    raise FileNotFoundError(f"`{directory}` must hold samples.i16 or frames.f16, but holds neither.")
+    return [Clip(row["key"], row["voice"], row["offset"], row["num_samples"]) for row in rows]
 
 
 class ClipSet:
-    """Read-only view of one directory; the data stay on disk and are mapped, not loaded."""
+    """Read-only view of one directory; the samples stay on disk and are mapped, not loaded.
+
+    Raises:
+        FileNotFoundError: `samples.i16` is not there.
+    """
 
     def __init__(self, directory: str | Path) -> None:
         self.directory = Path(directory)
-        self.layout = layout_of(self.directory)
-        self.clips = read_index(self.directory, self.layout)
+        self._data = self._map()
+        self.clips = read_index(self.directory)
         self.keys = [clip.key for clip in self.clips]
         self.voices = [clip.voice for clip in self.clips]
         self.lengths = np.array([clip.length for clip in self.clips], dtype=np.int64)
-        self._data = self._map()
 
     def __len__(self) -> int:
         return len(self.clips)
@@ -92,15 +68,10 @@ class ClipSet:
     def is_done(self) -> bool:
         return (self.directory / DONE_NAME).exists()
 
-    def samples(self, index: int) -> npt.NDArray[np.int16]:
+    def samples(self, index: int) -> Samples:
         """Samples of one clip at 16 kHz, shape [num_samples]."""
-        self._expect(SAMPLES)
-        return self._rows(index)
-
-    def frames(self, index: int) -> npt.NDArray[np.float16]:
-        """Raw log-mel frames of one clip, shape [num_frames, 80]."""
-        self._expect(FRAMES)
-        return self._rows(index)
+        clip = self.clips[index]
+        return np.asarray(self._data[clip.offset : clip.offset + clip.length])
 
     def indices_by_key(self) -> dict[str, list[int]]:
         """Where each phrase is spoken, possibly by several voices."""
@@ -109,24 +80,14 @@ class ClipSet:
             found.setdefault(key, []).append(index)
         return found
 
-    def _expect(self, layout: Layout) -> None:
-        if self.layout is not layout:
-            raise TypeError(
-                f"`{self.directory}` must hold {layout.file_name}, but holds {self.layout.file_name}."
-            )
-
-    def _map(self) -> npt.NDArray[Any]:
-        path = self.directory / self.layout.file_name
-        shape = (-1,) if self.layout.width == 1 else (-1, self.layout.width)
-        num_rows = path.stat().st_size // self.layout.row_bytes
-        if num_rows == 0:  # mmap refuses an empty file
-            return np.zeros((0, self.layout.width), self.layout.dtype).reshape(shape)
-        flat = np.memmap(path, dtype=self.layout.dtype, mode="r", shape=(num_rows * self.layout.width,))
-        return flat.reshape(shape)
-
-    def _rows(self, index: int) -> npt.NDArray[Any]:
-        clip = self.clips[index]
-        return np.asarray(self._data[clip.offset : clip.offset + clip.length])
+    def _map(self) -> Samples:
+        path = self.directory / SAMPLES_NAME
+        if not path.exists():
+            raise FileNotFoundError(f"`{self.directory}` must hold {SAMPLES_NAME}, but does not.")
+        num_samples = path.stat().st_size // SAMPLE_BYTES
+        if num_samples == 0:  # mmap refuses an empty file
+            return np.zeros(0, np.int16)
+        return np.memmap(path, dtype=np.int16, mode="r", shape=(num_samples,))
 
 
 class ClipWriter:
@@ -136,14 +97,13 @@ class ClipWriter:
     without data.
     """
 
-    def __init__(self, directory: str | Path, layout: Layout) -> None:
+    def __init__(self, directory: str | Path) -> None:
         self.directory = Path(directory)
-        self.layout = layout
         self.directory.mkdir(parents=True, exist_ok=True)
-        self.clips = read_index(self.directory, layout)
-        self.num_rows = self.clips[-1].offset + self.clips[-1].length if self.clips else 0
+        self.clips = read_index(self.directory)
+        self.num_samples = self.clips[-1].offset + self.clips[-1].length if self.clips else 0
         self._drop_torn_tail()
-        self._data: BinaryIO = open(self.directory / layout.file_name, "ab")
+        self._data: BinaryIO = open(self.directory / SAMPLES_NAME, "ab")
         self._index: TextIO = open(self.directory / INDEX_NAME, "a", encoding="utf-8")
 
     def __enter__(self) -> Self:
@@ -157,21 +117,23 @@ class ClipWriter:
     def __iter__(self) -> Iterator[Clip]:
         return iter(self.clips)
 
-    def append(self, key: str, voice: str, rows: npt.NDArray[Any]) -> Clip:
-        """Write one clip, `rows` of shape [num_samples] or [num_frames, 80] in the dtype of the layout.
+    def append(self, key: str, voice: str, samples: Samples) -> Clip:
+        """Write one clip of shape [num_samples].
 
         Raises:
             ValueError: wrong dtype or shape, or nothing to write.
         """
-        self._check(rows)
-        clip = Clip(key, voice, self.num_rows, len(rows))
-        self._data.write(np.ascontiguousarray(rows).tobytes())
+        if samples.dtype != np.int16 or samples.ndim != 1 or len(samples) == 0:
+            found = f"{samples.dtype.name} of shape {list(samples.shape)}"
+            raise ValueError(f"`samples` must be int16 of shape [n], n > 0, but is {found}.")
+        clip = Clip(key, voice, self.num_samples, len(samples))
+        self._data.write(np.ascontiguousarray(samples).tobytes())
         self._data.flush()
-        row = {"key": key, "voice": voice, "offset": clip.offset, self.layout.count_field: clip.length}
+        row = {"key": key, "voice": voice, "offset": clip.offset, "num_samples": clip.length}
         self._index.write(json.dumps(row, ensure_ascii=False) + "\n")
         self._index.flush()
         self.clips.append(clip)
-        self.num_rows += clip.length
+        self.num_samples += clip.length
         return clip
 
     def finish(self) -> None:
@@ -182,21 +144,13 @@ class ClipWriter:
         self._data.close()
         self._index.close()
 
-    def _check(self, rows: npt.NDArray[Any]) -> None:
-        tail = () if self.layout.width == 1 else (self.layout.width,)
-        if rows.dtype != self.layout.dtype or rows.shape[1:] != tail or len(rows) == 0:
-            wanted = f"{np.dtype(self.layout.dtype).name} of shape [n, {self.layout.width}], n > 0"
-            raise ValueError(
-                f"`rows` must be {wanted}, but is {rows.dtype.name} of shape {list(rows.shape)}."
-            )
-
     def _drop_torn_tail(self) -> None:
-        index_path, data_path = self.directory / INDEX_NAME, self.directory / self.layout.file_name
+        index_path, data_path = self.directory / INDEX_NAME, self.directory / SAMPLES_NAME
         if index_path.exists():
             whole = index_path.read_bytes().rfind(b"\n") + 1
             os.truncate(index_path, whole)
         data_path.touch()
-        num_bytes = self.num_rows * self.layout.row_bytes
+        num_bytes = self.num_samples * SAMPLE_BYTES
         if data_path.stat().st_size < num_bytes:
             raise ValueError(
                 f"`{data_path}` must hold {num_bytes} bytes, but holds {data_path.stat().st_size}."

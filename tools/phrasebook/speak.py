@@ -6,12 +6,11 @@ is random comes from (set, language, key), so that a set can be stopped, resumed
 
 import argparse
 import hashlib
-import json
 import multiprocessing
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -22,8 +21,9 @@ import soxr
 
 from tools.phrasebook.corpus import DEFAULT_WORK
 from tools.phrasebook.engines import speak
+from tools.phrasebook.recipe import read_phrases
 from tools.phrasebook.rooms import augment, set_level
-from tools.phrasebook.shards import DONE_NAME, SAMPLE_RATE, SAMPLES, ClipWriter
+from tools.phrasebook.shards import DONE_NAME, SAMPLE_RATE, ClipWriter
 from tools.phrasebook.voices import CASTS, VOICES, Range, Role, prepare
 
 Float32 = npt.NDArray[np.float32]
@@ -89,16 +89,6 @@ class Made:
     problem: str = ""
 
 
-def read_phrases(work: Path, corpora: Iterable[str], language: str) -> list[tuple[str, str]]:
-    """(key, text) of every phrase, in the order of the corpus, which is already shuffled."""
-    phrases = []
-    for name in corpora:
-        for line in (work / "corpus" / f"{name}.jsonl").read_text("utf-8").splitlines():
-            row = json.loads(line)
-            phrases.append((row["key"], row["text"][language]))
-    return phrases
-
-
 def generator(*names: str) -> np.random.Generator:
     digest = hashlib.sha256("/".join(names).encode()).digest()
     return np.random.default_rng(int.from_bytes(digest[:8], "little"))
@@ -107,7 +97,8 @@ def generator(*names: str) -> np.random.Generator:
 def plan(work: Path, set_name: str, language: str) -> list[Job]:
     """All clips of a set in the order in which they are made; the slowest voices come last."""
     recipe = RECIPES[set_name]
-    phrases = read_phrases(work, recipe.corpora, language)
+    paths = [work / "corpus" / f"{name}.jsonl" for name in recipe.corpora]
+    phrases = [(p["key"], p["text"][language]) for path in paths for p in read_phrases(path)]
     total = min(recipe.num_clips or len(phrases), len(phrases))
     roles = CASTS[set_name][language]
     weights = np.array([role.weight for role in roles])
@@ -220,7 +211,7 @@ def speak_set(work: Path, set_name: str, language: str, num_clips: int | None, n
     directory = work / "speech" / set_name / language
     planned = plan(work, set_name, language)
     jobs = planned[:num_clips]
-    with ClipWriter(directory, SAMPLES) as writer:
+    with ClipWriter(directory) as writer:
         present = {(clip.key, clip.voice) for clip in writer}
         missing = [job for job in jobs if (job.key, job.role.voice) not in present]
         if missing:
