@@ -1,0 +1,80 @@
+"""Guards: rules that notice what no speaker said. Each shortens a hypothesis and gives the reason as a sentence.
+
+Pure functions on hypotheses; committed tokens always stay. What forbids repeated n-grams while the decoder searches is
+`no_repeat_ngram` of its settings, and what keeps noise from being heard at all is the segmenter with its detector.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+from seamless_stream.audio.fbank import SAMPLE_RATE
+from seamless_stream.engine.hypothesis import Hypothesis
+from seamless_stream.engine.policy import whole_words
+
+MAX_PERIOD: Final = 16  # tokens of the longest phrase that counts as a loop when it comes again and again
+MIN_ROUNDS: Final = 4  # "no, no, no" is speech
+MIN_ROUNDS_OF_ONE: Final = 6  # a single token: digits of a number may be alike
+MIN_LOOP_TOKENS: Final = 8
+TOKENS_PER_SECOND: Final = 20.0  # no clip of the phrasebook has more than 12 of its small pieces
+SPARE_TOKENS: Final = 8  # a short sound may stand for a longer word of another language
+
+
+@dataclass(frozen=True)
+class Guarded:
+    """What is left of a hypothesis, and why that is not all; without a reason it is untouched."""
+
+    hypothesis: Hypothesis
+    reason: str = ""
+
+
+def loop_tokens(token_ids: tuple[int, ...]) -> tuple[int, int]:
+    """Length and period of the loop that the tokens end with; 0, 0 where they do not. Its last round may be broken."""
+    for period in range(1, MAX_PERIOD + 1):
+        length = period
+        while length < len(token_ids) and token_ids[-1 - length] == token_ids[-1 - length + period]:
+            length += 1
+        rounds = MIN_ROUNDS_OF_ONE if period == 1 else MIN_ROUNDS
+        if length >= max(rounds * period, MIN_LOOP_TOKENS):
+            return length, period
+    return 0, 0
+
+
+def break_loop(hypothesis: Hypothesis) -> Guarded:
+    """A phrase said over and over at the end is kept once."""
+    length, period = loop_tokens(hypothesis.token_ids)
+    keep = len(hypothesis.token_ids) - length + period
+    if not length:
+        return Guarded(hypothesis)
+    return _cut(hypothesis, keep, f"The decoder repeated {period} tokens {length / period:.1f} times.")
+
+
+def limit_length(hypothesis: Hypothesis) -> Guarded:
+    """More tokens than anybody can say in the time heard are held; text input has no such limit."""
+    heard_s = hypothesis.heard_samples / SAMPLE_RATE
+    most = int(TOKENS_PER_SECOND * heard_s) + SPARE_TOKENS
+    num_tokens = len(hypothesis.token_ids)
+    if not hypothesis.heard_samples or num_tokens <= most:
+        return Guarded(hypothesis)
+    keep = whole_words(hypothesis, most)
+    return _cut(hypothesis, keep, f"The decoder gave {num_tokens} tokens for {heard_s:.1f} s of speech.")
+
+
+def guard(hypothesis: Hypothesis) -> Guarded:
+    """All guards; the first that acts gives the reason."""
+    looped = break_loop(hypothesis)
+    limited = limit_length(looped.hypothesis)
+    return Guarded(limited.hypothesis, looped.reason or limited.reason)
+
+
+def _cut(hypothesis: Hypothesis, num_tokens: int, reason: str) -> Guarded:
+    keep = max(num_tokens, hypothesis.num_committed)
+    if keep >= len(hypothesis.token_ids):
+        return Guarded(hypothesis)
+    shorter = replace(
+        hypothesis,
+        token_ids=hypothesis.token_ids[:keep],
+        starts_word=hypothesis.starts_word[:keep],
+        frames=hypothesis.frames[:keep],
+        is_complete=False,
+    )
+    return Guarded(shorter, reason)
