@@ -3,11 +3,14 @@
 Needs no speech engine and no downloaded model.
 """
 
+import math
+
 import numpy as np
 import pytest
 import torch
 
 from tools.phrasebook import align, judge, units
+from tools.phrasebook.train_t2u import Wanted
 from tools.phrasebook.train_vocoder import new_vocoder
 
 
@@ -42,6 +45,21 @@ def test_level_does_not_change_units() -> None:
     assert len(model.units_of(speech)) == len(speech) // units.UNIT_SAMPLES
     low, high = model.units_of(tone(110))[5:-5], model.units_of(tone(240))[5:-5]
     assert not set(low) & set(high)
+
+
+def test_inventories_of_two_languages_do_not_meet() -> None:
+    clips = [units.levelled(tone(h)) for h in (110, 170)]
+    first, second = units.fit(clips, 5), units.fit(clips, 5, first=5)
+    assert set(first.units_of(clips[0])) <= set(range(5))
+    assert second.units_of(clips[0]) == [unit + 5 for unit in first.units_of(clips[0])]
+
+
+def test_a_neighbour_counts_for_less_the_farther_it_is() -> None:
+    centroids = torch.tensor([[0.0], [1.0], [3.0], [3.5]])
+    ids, shares = units.neighbours(centroids, 3)
+    assert ids.tolist() == [[0, 1, 2], [1, 0, 2], [2, 3, 1], [3, 2, 1]]
+    assert torch.allclose(shares.sum(1), torch.ones(4))
+    assert (shares.diff(dim=1) < 0).all()
 
 
 def test_fit_is_repeatable() -> None:
@@ -79,6 +97,16 @@ def test_aligner_learns_durations_of_letters() -> None:
         if all(a != b for a, b in zip(item.text, item.text[1:], strict=False))
     ]
     assert [found[i].tolist() for i in distinct] == [wanted[i] for i in distinct]
+
+
+def test_t2u_is_told_what_sounds_nearly_right() -> None:
+    right = Wanted(torch.tensor([[4, 5], [5, 4], [6, 5]]), torch.tensor([[0.8, 0.2]] * 3))
+    near, far = torch.full((2, 1, 8), -10.0)
+    near[0, [4, 5]] = 0.0
+    far[0, [4, 6]] = 0.0
+    unit = torch.tensor([4])
+    assert right.loss(near, unit) < right.loss(far, unit)
+    assert right.loss(near, unit).item() == pytest.approx(math.log(2), abs=1e-3)
 
 
 def test_vocoder_speaks_one_unit_for_20_ms() -> None:

@@ -19,7 +19,7 @@ import torch
 from tools.phrasebook.corpus import DEFAULT_WORK
 from tools.phrasebook.recipe import LANGUAGES, read_phrases
 from tools.phrasebook.train_vocoder import encode_set
-from tools.phrasebook.units import k_means, load_units, nearest
+from tools.phrasebook.units import k_means, load_units, nearest, units_path
 
 Ints = npt.NDArray[np.int64]
 Float32 = npt.NDArray[np.float32]
@@ -128,13 +128,14 @@ def evenly(num_units: int, num_states: int) -> Ints:
 class Aligner:
     """Tables of one language, fitted to its sentences."""
 
-    def __init__(self, coarse: Ints) -> None:
-        self.coarse = coarse  # [units]: coarse class of every unit
+    def __init__(self, coarse: Ints, first: int = 0) -> None:
+        self.coarse = coarse  # [units]: coarse class of every unit of the language
+        self.first = first  # its first unit
         self.tables = Tables(int(coarse.max()) + 1)
 
     def item(self, text: str, units: Ints) -> Item:
         """Text as spelled and fine units."""
-        return Item(text, self.tables.rows(text), self.coarse[units])
+        return Item(text, self.tables.rows(text), self.coarse[units - self.first])
 
     def align(self, items: Sequence[Item]) -> list[Ints]:
         """Durations of each; sentences of like length are done together."""
@@ -167,9 +168,9 @@ def align_set(
     work: Path, name: str, language: str, limit: int | None, texts: dict[str, str]
 ) -> dict[str, Any]:
     """Aligns one set of one language and keeps it in W/align/<set>/<lang>.npz."""
-    model = load_units(work / "units" / "units.npz")
-    clips = encode_set(work, name, language, model, limit)
-    aligner = Aligner(coarse_classes(model.centroids))
+    model = load_units(units_path(work, language))
+    clips = encode_set(work, name, language, limit)
+    aligner = Aligner(coarse_classes(model.centroids), model.first)
     pairs = [
         (spelled(texts[key]), units.astype(np.int64))
         for key, units in zip(clips.speech.keys, clips.units, strict=False)

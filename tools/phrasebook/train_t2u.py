@@ -34,7 +34,7 @@ from tools.phrasebook.corpus import DEFAULT_WORK
 from tools.phrasebook.export import generation_json
 from tools.phrasebook.recipe import CONFIG, LANGUAGES, Text, read_phrases
 from tools.phrasebook.train_vocoder import encode_set
-from tools.phrasebook.units import NUM_UNITS, load_units
+from tools.phrasebook.units import NUM_UNITS, load_units, neighbours, units_path
 
 NUM_CHARACTERS: Final = 160  # rows kept free for the letters of more languages
 FIELDS: Final[dict[str, Any]] = {
@@ -43,7 +43,7 @@ FIELDS: Final[dict[str, Any]] = {
     "t2u_encoder_layers": 1,
     "t2u_encoder_ffn_dim": 384,
     "t2u_encoder_attention_heads": 4,
-    "t2u_decoder_layers": 2,
+    "t2u_decoder_layers": 3,
     "t2u_decoder_ffn_dim": 384,
     "t2u_decoder_attention_heads": 4,
     "t2u_max_position_embeddings": 2048,
@@ -56,11 +56,37 @@ BATCH: Final = 8
 RATE: Final = 1.5e-3
 WARM_STEPS: Final = 40
 DROP_STATES: Final = (
-    0.15  # share of sentences whose decoder states are hidden, so that spelling alone suffices
+    0.25  # share of sentences whose decoder states are hidden, so that spelling alone suffices
 )
 STATE_NOISE: Final = 0.2
 DURATION_WEIGHT: Final = 1.0
+NEIGHBOURS: Final = 8  # units that count as nearly right
 HELD_OUT: Final = 32  # sentences of each language, kept from training to see what is learnt
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What counts as right for every unit: itself and, less, what sounds nearly the same."""
+
+    ids: Tensor  # [units, NEIGHBOURS] T2U ids
+    shares: Tensor  # [units, NEIGHBOURS]
+
+    def loss(self, logits: Tensor, units: Tensor) -> Tensor:
+        """Cross-entropy of logits [N, V] to the shares of units [N], T2U ids."""
+        rows = units - SPECIAL_UNITS
+        log_probs = logits.log_softmax(1).gather(1, self.ids[rows])
+        return -(self.shares[rows] * log_probs).sum(1).mean()
+
+
+def wanted_units(work: Path) -> Wanted:
+    """From the fitted inventories of all languages."""
+    ids, shares = [], []
+    for language in LANGUAGES:
+        model = load_units(units_path(work, language))
+        near, share = neighbours(torch.from_numpy(model.centroids), NEIGHBOURS)
+        ids.append(near + model.first + SPECIAL_UNITS)
+        shares.append(share)
+    return Wanted(torch.cat(ids), torch.cat(shares))
 
 
 @dataclass(frozen=True)
@@ -117,9 +143,7 @@ class Corpus:
     @torch.inference_mode()
     def sentences(self, language: str) -> list[Sentence]:
         """All usable sentences of one language; half of them translated, half only repeated."""
-        clips = encode_set(
-            self.work, self.name, language, load_units(self.work / "units" / "units.npz"), self.limit
-        )
+        clips = encode_set(self.work, self.name, language, self.limit)
         with np.load(self.work / "align" / self.name / f"{language}.npz") as data:
             chosen = [int(i) for i in data["clips"]]
             durations = np.split(data["durations"].astype(np.int64), np.cumsum(data["counts"])[:-1])
@@ -166,8 +190,10 @@ def padded(rows: list[Tensor]) -> Tensor:
     return pad_sequence(rows, batch_first=True)
 
 
-def losses(model: TextToUnit, batch: list[Sentence], training: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """Cross-entropy of units with true durations, squared error of log durations, share of right units."""
+def losses(
+    model: TextToUnit, right: Wanted, batch: list[Sentence], training: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Cross-entropy of units with true durations, squared error of log durations, share of units exactly right."""
     hidden = padded([s.hidden for s in batch])
     if training:
         kept = (torch.rand(len(batch), 1, 1) >= DROP_STATES).float()
@@ -183,7 +209,7 @@ def losses(model: TextToUnit, batch: list[Sentence], training: bool) -> tuple[Te
     logits = model.units_of(characters, durations)
     wanted = padded([s.units for s in batch])
     spoken = length_mask(durations.sum(1), wanted.shape[1])
-    unit = F.cross_entropy(logits[spoken], wanted[spoken], label_smoothing=0.05 if training else 0.0)
+    unit = right.loss(logits[spoken], wanted[spoken])
     return unit, duration, (logits[spoken].argmax(1) == wanted[spoken]).float().mean()
 
 
@@ -202,8 +228,8 @@ def shuffled(sentences: list[Sentence], seed: int) -> Iterator[list[Sentence]]:
 class Trainer:
     """A T2U in training: weights, their average, optimizer."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, right: Wanted) -> None:
+        self.folder, self.right = folder, right
         folder.mkdir(parents=True, exist_ok=True)
         self.model = TextToUnit(t2u_config())
         torch.nn.init.normal_(self.model.characters.weight, std=CONFIG.hidden_size**-0.5)
@@ -213,12 +239,12 @@ class Trainer:
             self.model.load_state_dict(load_file(path))
         self.average = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
         self.optimizer = torch.optim.AdamW(
-            self.model.parameters(), RATE, betas=(0.9, 0.98), weight_decay=0.01
+            self.model.parameters(), RATE, betas=(0.9, 0.98), weight_decay=0.01, fused=True
         )
 
     def step(self, batch: list[Sentence], rate: float, keep: float) -> tuple[float, float, float]:
         self.optimizer.param_groups[0]["lr"] = rate
-        unit, duration, right = losses(self.model, batch, training=True)
+        unit, duration, right = losses(self.model, self.right, batch, training=True)
         self.optimizer.zero_grad()
         (unit + DURATION_WEIGHT * duration).backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
@@ -232,7 +258,7 @@ class Trainer:
         """Held-out figures of the averaged weights."""
         model = TextToUnit(t2u_config())
         model.load_state_dict(self.average)
-        unit, duration, right = losses(model.eval(), batch, training=False)
+        unit, duration, right = losses(model.eval(), self.right, batch, training=False)
         shares = f"units {float(unit):.3f} ({float(right):.1%} right)"
         return f"held out: {shares}, log durations {float(duration):.3f}"
 
@@ -293,7 +319,13 @@ def main() -> None:
     held_out = [s for found in by_language for s in found[:HELD_OUT]]
     sentences = [s for found in by_language for s in found[HELD_OUT:]]
     print(f"{len(sentences)} sentences, {len(held_out)} held out", flush=True)
-    train(Trainer(args.work / "t2u"), sentences, held_out, args.minutes, corpus.tables.char_to_id)
+    train(
+        Trainer(args.work / "t2u", wanted_units(args.work)),
+        sentences,
+        held_out,
+        args.minutes,
+        corpus.tables.char_to_id,
+    )
 
 
 if __name__ == "__main__":

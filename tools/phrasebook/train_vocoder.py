@@ -24,7 +24,7 @@ from seamless_stream.models.seamless_m4t.vocoder import Vocoder
 from tools.phrasebook.corpus import DEFAULT_WORK
 from tools.phrasebook.recipe import LANGUAGES
 from tools.phrasebook.shards import ClipSet
-from tools.phrasebook.units import NUM_UNITS, UNIT_SAMPLES, UnitModel, levelled, load_units
+from tools.phrasebook.units import NUM_UNITS, UNIT_SAMPLES, levelled, load_units, units_path
 from tools.phrasebook.vocoder_losses import Discriminators, SpectralLoss, fool_loss, judge_loss
 
 FIELDS: Final[dict[str, Any]] = {
@@ -34,16 +34,17 @@ FIELDS: Final[dict[str, Any]] = {
     "spkr_embed_dim": 16,
     "vocoder_num_langs": 4,
     "vocoder_num_spkrs": 2,
-    "upsample_initial_channel": 192,
-    "upsample_rates": [5, 4, 4, 4],  # 16 kHz layers of 12 channels; a fifth halving would leave 6
+    "upsample_initial_channel": 256,
+    "upsample_rates": [5, 4, 4, 4],  # 16 kHz layers of 16 channels; a fifth halving would leave 8
     "upsample_kernel_sizes": [11, 8, 8, 8],
     "resblock_kernel_sizes": [3, 7],
     "resblock_dilation_sizes": [[1], [3]],
 }
 SPEAKER: Final = 0
-CROP_UNITS: Final = 16
-BATCH: Final = 4
-JUDGED_SAMPLES: Final = 4_480  # of each crop; judging is dearer than speaking
+CROP_UNITS: Final = 32
+EDGE_UNITS: Final = 2  # on either side of a crop: not counted, the generator lacks what is beside them
+BATCH: Final = 2
+JUDGED_SAMPLES: Final = 6_400  # of each crop; judging is dearer than speaking
 EMA: Final = 0.995
 CLIP_NORM: Final = 100.0
 SAVE_EVERY_S: Final = 150
@@ -91,7 +92,7 @@ class UnitClips:
         return self.units[index][start : start + count], samples
 
 
-def encode_set(work: Path, name: str, language: str, model: UnitModel, limit: int | None = None) -> UnitClips:
+def encode_set(work: Path, name: str, language: str, limit: int | None = None) -> UnitClips:
     """Units of a set, kept in W/units/<set>/<lang>.npz; clips that are new since are added."""
     speech = ClipSet(work / "speech" / name / language)
     path = work / "units" / name / f"{language}.npz"
@@ -101,6 +102,7 @@ def encode_set(work: Path, name: str, language: str, model: UnitModel, limit: in
             units = np.split(data["units"], np.cumsum(data["counts"])[:-1])
     wanted = min(len(speech), limit or len(speech))
     if len(units) < wanted:
+        model = load_units(units_path(work, language))
         units += [np.array(model.units_of(speech.samples(i)), np.int16) for i in range(len(units), wanted)]
         path.parent.mkdir(parents=True, exist_ok=True)
         np.savez(path, units=np.concatenate(units), counts=np.array([len(u) for u in units]))
@@ -133,8 +135,10 @@ class Trainer:
         self.judges = Discriminators().to(device)
         self.spectral = SpectralLoss().to(device)
         trained = [p for p in self.vocoder.parameters() if p.requires_grad]
-        self.optimizer = torch.optim.AdamW(trained, 1e-3, betas=(0.8, 0.99), weight_decay=0.0)
-        self.judge_optimizer = torch.optim.AdamW(self.judges.parameters(), 3e-4, betas=(0.8, 0.99))
+        self.optimizer = torch.optim.AdamW(trained, 1e-3, betas=(0.8, 0.99), weight_decay=0.0, fused=True)
+        self.judge_optimizer = torch.optim.AdamW(
+            self.judges.parameters(), 3e-4, betas=(0.8, 0.99), fused=True
+        )
         self.num_steps = 0
         self.seconds = 0.0
         self.resume()
@@ -174,6 +178,8 @@ class Trainer:
         speakers = torch.full_like(languages, SPEAKER)
         made = self.vocoder.generate(self.vocoder.units(units), languages, speakers)
         losses = {"fooled": 0.0, "matched": 0.0, "judge": 0.0}
+        edge = EDGE_UNITS * UNIT_SAMPLES
+        made, real = made[:, edge:-edge], real[:, edge:-edge]
         heard = slice(UNIT_SAMPLES, UNIT_SAMPLES + JUDGED_SAMPLES)
         if adversarial:
             self.judge_optimizer.zero_grad()
@@ -277,8 +283,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     torch.manual_seed(1)
-    model = load_units(args.work / "units" / "units.npz")
-    sets = [encode_set(args.work, args.set, language, model, args.clips) for language in LANGUAGES]
+    sets = [encode_set(args.work, args.set, language, args.clips) for language in LANGUAGES]
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     train(Trainer(args.work, device), sets, args.minutes, args.warm_minutes)
 

@@ -1,7 +1,7 @@
-"""Acoustic units of the target voices: one k-means cluster per 20 ms of speech, shared by all languages.
+"""Acoustic units of the target voices: one k-means cluster per 20 ms of speech, an inventory for each language.
 
-Knows the features (log-mel, pitch, voicing), how clusters are fitted and how samples become units. The fitted
-file stays in the work folder: what ships are only the models trained on its units.
+Knows the features (log-mel every 5 ms, pitch, voicing), how clusters are fitted and how samples become units. The
+fitted files stay in the work folder: what ships are only the models trained on their units.
 """
 
 import argparse
@@ -24,22 +24,26 @@ Float32 = npt.NDArray[np.float32]
 
 SAMPLE_RATE: Final = 16_000
 UNIT_SAMPLES: Final = 320
-NUM_UNITS: Final = 1000
-FIT_CLIPS: Final = 250  # of each language: ten minutes and more
+LANGUAGE_UNITS: Final = 2000  # one voice a language: shared inventories and coarser ones blur plosives
+NUM_UNITS: Final = LANGUAGE_UNITS * len(LANGUAGES)
+FIT_CLIPS: Final = 800  # half an hour and more
 ITERATIONS: Final = 16
 LEVEL_RMS: Final = 0.103  # of a clip's loud units; sets differ in gain and in silence around, units must not
 
-_SPECTRUM_WINDOW: Final = 512
+_SPECTRUM_WINDOW: Final = 256
+_SPECTRUM_HOP: Final = 80  # four spectra a unit: where in it a plosive bursts is heard
+_SPECTRUM_FFT: Final = 512
 _PITCH_WINDOW: Final = 1024
 _PITCH_FFT: Final = 2048
 _NUM_MEL: Final = 40
-_NUM_COMPONENTS: Final = 20
-_SOFT_FLOOR: Final = 0.007  # added to magnitudes: below it there is only the noise between words
+_NUM_COMPONENTS: Final = 30
+_SOFT_FLOOR: Final = 0.0035  # added to magnitudes: below it there is only the noise between words
 _SHORTEST_LAG: Final = 40  # 400 Hz
 _LONGEST_LAG: Final = 229  # 70 Hz
 _VOICED: Final = 0.45  # of the autocorrelation at lag 0
-_PITCH_WEIGHT: Final = 30.0  # one octave counts as this many nepers of spectrum
-_VOICING_WEIGHT: Final = 4.0
+_PITCH_WEIGHT: Final = 10.0  # one octave counts as this many nepers of spectrum; more costs consonants
+_VOICING_WEIGHT: Final = 3.0
+_SHARPNESS: Final = 1.5  # a neighbour at the typical distance has a fifth of a unit's own share
 
 
 def levelled(samples: npt.NDArray[Any]) -> Float32:
@@ -53,11 +57,11 @@ def levelled(samples: npt.NDArray[Any]) -> Float32:
     return (x * np.float32(LEVEL_RMS / max(rms, 1e-4))).astype(np.float32)
 
 
-def _frames(x: Float32, size: int) -> Float32:
-    """Windows of `size` samples centred on each unit, [U, size]."""
-    margin = (size - UNIT_SAMPLES) // 2
+def _frames(x: Float32, size: int, hop: int) -> Float32:
+    """Windows of `size` samples centred on each stretch of `hop` samples, [len(x) / hop, size]."""
+    margin = (size - hop) // 2
     padded = np.pad(x, (margin, margin))
-    windows: Float32 = np.lib.stride_tricks.sliding_window_view(padded, size)[::UNIT_SAMPLES]
+    windows: Float32 = np.lib.stride_tricks.sliding_window_view(padded, size)[::hop]
     return windows
 
 
@@ -72,17 +76,18 @@ def mel_matrix(num_bins: int, num_mel: int, low_hz: float = 60.0) -> Float32:
 
 
 def log_mel(x: Float32) -> Float32:
-    """Log of the mel magnitudes, [U, 40], floored so that silences are alike."""
+    """Log of the mel magnitudes, four spectra of 40 in a row, [U, 160], floored so that silences are alike."""
     window = np.hanning(_SPECTRUM_WINDOW).astype(np.float32)
-    magnitudes = np.abs(np.fft.rfft(_frames(x, _SPECTRUM_WINDOW) * window))
-    mel = magnitudes @ mel_matrix(_SPECTRUM_WINDOW // 2 + 1, _NUM_MEL)
-    return np.log(mel + _SOFT_FLOOR).astype(np.float32)
+    frames = _frames(x, _SPECTRUM_WINDOW, _SPECTRUM_HOP) * window
+    mel = np.abs(np.fft.rfft(frames, _SPECTRUM_FFT)) @ mel_matrix(_SPECTRUM_FFT // 2 + 1, _NUM_MEL)
+    logs: Float32 = np.log(mel + _SOFT_FLOOR).astype(np.float32)
+    return logs.reshape(-1, UNIT_SAMPLES // _SPECTRUM_HOP * _NUM_MEL)
 
 
 def pitch(x: Float32) -> tuple[Float32, Float32]:
     """log2 of the fundamental frequency (0 where unvoiced) and voicing 0..1 of every unit."""
     window = np.hanning(_PITCH_WINDOW).astype(np.float32)
-    power = np.square(np.abs(np.fft.rfft(_frames(x, _PITCH_WINDOW) * window, _PITCH_FFT)))
+    power = np.square(np.abs(np.fft.rfft(_frames(x, _PITCH_WINDOW, UNIT_SAMPLES) * window, _PITCH_FFT)))
     correlation = np.fft.irfft(power)[:, : _LONGEST_LAG + 1]
     own = np.fft.irfft(np.square(np.abs(np.fft.rfft(window, _PITCH_FFT))))[: _LONGEST_LAG + 1]
     correlation = correlation / (correlation[:, :1] + 1e-3) / (own / own[0])
@@ -100,15 +105,16 @@ def pitch(x: Float32) -> tuple[Float32, Float32]:
 
 @dataclass(frozen=True)
 class UnitModel:
-    """Centroids [K, 22] in the space of projected log-mel, weighted pitch and voicing."""
+    """Centroids [K, 32] of a language in the space of projected log-mel, weighted pitch and voicing."""
 
     mean: Float32
     projection: Float32
     octave: float  # of the pitch of voiced speech, its middle
     centroids: Float32
+    first: int = 0  # the id of the first centroid: inventories of several languages lie one after the other
 
     def features(self, x: Float32) -> Float32:
-        """Levelled samples -> [U, 22]."""
+        """Levelled samples -> [U, 32]."""
         return self.combined(log_mel(x), *pitch(x))
 
     def combined(self, mels: Float32, octaves: Float32, voiced: Float32) -> Float32:
@@ -122,25 +128,44 @@ class UnitModel:
         if len(samples) < UNIT_SAMPLES:
             return []
         features = torch.from_numpy(self.features(levelled(samples)))
-        return nearest(features, torch.from_numpy(self.centroids)).tolist()
+        return (nearest(features, torch.from_numpy(self.centroids)) + self.first).tolist()
 
     def save(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         np.savez(
-            path, mean=self.mean, projection=self.projection, octave=self.octave, centroids=self.centroids
+            path,
+            mean=self.mean,
+            projection=self.projection,
+            octave=self.octave,
+            centroids=self.centroids,
+            first=self.first,
         )
 
 
+def units_path(work: Path, language: str) -> Path:
+    """Where the fitted inventory of a language lies."""
+    return work / "units" / f"{language}.npz"
+
+
 def load_units(path: Path) -> UnitModel:
-    """A fitted model."""
+    """A fitted inventory."""
     with np.load(path) as data:
-        return UnitModel(data["mean"], data["projection"], float(data["octave"]), data["centroids"])
+        return UnitModel(
+            data["mean"], data["projection"], float(data["octave"]), data["centroids"], int(data["first"])
+        )
 
 
 def nearest(features: Tensor, centroids: Tensor) -> Tensor:
     """Index of the nearest centroid of each row."""
     half = centroids.square().sum(1) / 2
     return torch.cat([(half - rows @ centroids.T).argmin(1) for rows in features.split(16_384)])
+
+
+def neighbours(centroids: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """The `count` nearest of each centroid, itself first, [K, count], and shares that fall with distance."""
+    distances, ids = torch.cdist(centroids, centroids).topk(count, largest=False)
+    typical = distances[:, 1].square().median()
+    return ids, torch.softmax(-_SHARPNESS * distances.square() / typical, dim=1)
 
 
 def k_means(features: Tensor, count: int, iterations: int, seed: int) -> Tensor:
@@ -158,39 +183,38 @@ def k_means(features: Tensor, count: int, iterations: int, seed: int) -> Tensor:
     return centroids
 
 
-def fit(clips: list[Float32], count: int, seed: int = 1) -> UnitModel:
-    """From levelled clips of all languages together."""
+def fit(clips: list[Float32], count: int, first: int = 0, seed: int = 1) -> UnitModel:
+    """From levelled clips of one voice."""
     mels = np.concatenate([log_mel(x) for x in clips])
     octaves, voiced = (np.concatenate(parts) for parts in zip(*(pitch(x) for x in clips), strict=True))
     mean = mels.mean(0)
     _, axes = np.linalg.eigh(np.cov((mels - mean).T))
-    projection = axes[:, ::-1][:, :_NUM_COMPONENTS] / np.sqrt(2)
+    projection = axes[:, ::-1][:, :_NUM_COMPONENTS] / np.sqrt(2 * UNIT_SAMPLES / _SPECTRUM_HOP)
     empty = np.zeros((0, 0), np.float32)
     middle = float(np.median(octaves[voiced > 0]))
     model = UnitModel(mean, projection.astype(np.float32), middle, empty)
     features = torch.from_numpy(model.combined(mels, octaves, voiced))
     centroids = k_means(features, count, ITERATIONS, seed)
-    return UnitModel(model.mean, model.projection, model.octave, centroids.numpy())
+    return UnitModel(model.mean, model.projection, model.octave, centroids.numpy(), first)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, default=DEFAULT_WORK)
     parser.add_argument("--set", default="target")
-    parser.add_argument("--units", type=int, default=NUM_UNITS)
     args = parser.parse_args()
     torch.set_num_threads(1)
-    started = time.monotonic()
-    clips: list[Float32] = []
-    for language in LANGUAGES:
+    for index, language in enumerate(LANGUAGES):
+        started = time.monotonic()
         speech = ClipSet(args.work / "speech" / args.set / language)
-        clips += [levelled(speech.samples(i)) for i in range(min(FIT_CLIPS, len(speech)))]
-    model = fit(clips, args.units)
-    model.save(args.work / "units" / "units.npz")
-    used = len({unit for x in clips[::10] for unit in model.units_of(x)})
-    print(
-        f"{len(clips)} clips, {args.units} units ({used} used in a tenth), {time.monotonic() - started:.0f} s"
-    )
+        clips = [levelled(speech.samples(i)) for i in range(min(FIT_CLIPS, len(speech)))]
+        model = fit(clips, LANGUAGE_UNITS, first=index * LANGUAGE_UNITS)
+        model.save(units_path(args.work, language))
+        used = len({unit for x in clips[::10] for unit in model.units_of(x)})
+        seconds = time.monotonic() - started
+        print(
+            f"{language}: {len(clips)} clips, {LANGUAGE_UNITS} units ({used} used in a tenth), {seconds:.0f} s"
+        )
 
 
 if __name__ == "__main__":
