@@ -344,7 +344,8 @@ class Decoding:
     def drop(self, sentences: Sequence[Sentence]) -> None:
         """Let sentences leave whose answers nobody wants any more."""
         gone = {id(sentence) for sentence in sentences}
-        rows, first = [], 0
+        rows: list[int] = []
+        first = 0
         for sentence in self._sentences:
             if id(sentence) not in gone:
                 rows += range(first, first + sentence.num_rows)

@@ -1,23 +1,28 @@
 """All sessions and one model: `open`, `step`, `close`, driven by whoever calls, on the thread that calls.
 
-Knows what a checkpoint can do and refuses what it cannot; batches the ready segments of all sessions. A batch that
-fails is tried again one by one, so that a failure belongs to its segment and every session goes on.
+Knows what a checkpoint can do and refuses what it cannot; batches the ready work of all sessions. A batch that fails is
+tried again one by one, so that a failure belongs to its segment and every session goes on.
 """
 
 import itertools
 import logging
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol, TypeVar
+
+import numpy as np
 
 from seamless_stream.audio.fbank import SAMPLE_RATE
 from seamless_stream.audio.segmenter import Segmenter
 from seamless_stream.audio.vad import Vad, WebrtcVad
+from seamless_stream.engine.decoding import Sentence
 from seamless_stream.engine.policy import POLICIES
-from seamless_stream.engine.runner import Job, Outcome, Runner
-from seamless_stream.engine.scheduler import Scheduled, Scheduler
-from seamless_stream.engine.session import Cutter, Segment, Session, Whole
+from seamless_stream.engine.runner import Hearing, Runner, Speaking, Writing
+from seamless_stream.engine.scheduler import Scheduler
+from seamless_stream.engine.segment import Line, LineWatcher, Segment
+from seamless_stream.engine.session import Cutter, Session, Whole
 from seamless_stream.errors import LanguageError, ModelError, SeamlessStreamError, SettingsError
-from seamless_stream.models.base import Capabilities, SpeechTranslator
+from seamless_stream.models.base import Capabilities, EncoderMode, EncoderOutput, SpeechTranslator, Units
 from seamless_stream.models.languages import resolve_language
 from seamless_stream.models.vad import SileroVad
 from seamless_stream.settings import SessionSettings, VadName
@@ -25,6 +30,7 @@ from seamless_stream.settings import SessionSettings, VadName
 log = logging.getLogger(__name__)
 
 MAX_BATCH_S = 60  # source audio in one batch: bounds the memory of a step
+MAX_ROWS = 64  # lines that are decoded together
 
 VADS: dict[VadName, Callable[[], Vad]] = {"silero": SileroVad, "webrtc": WebrtcVad}
 
@@ -44,6 +50,8 @@ def check_session(settings: SessionSettings, capabilities: Capabilities) -> Sess
     if speaks and settings.speaker >= capabilities.num_speakers:
         limit = capabilities.num_speakers - 1
         problems.append(f"`speaker` must be 0 to {limit} with this checkpoint, but is {settings.speaker}.")
+    if settings.task not in ("t2tt", "t2st"):
+        problems += _streaming_problems(settings, capabilities)
     if problems:
         raise SettingsError("\n".join(problems))
     source = settings.source_language
@@ -57,6 +65,20 @@ def check_session(settings: SessionSettings, capabilities: Capabilities) -> Sess
     return replace(settings, target_languages=resolved, source_language=source)
 
 
+def _streaming_problems(settings: SessionSettings, capabilities: Capabilities) -> list[str]:
+    """What this checkpoint cannot do while a segment is open."""
+    problems, name = [], settings.policy.name
+    if name != "segment" and not capabilities.encoder_modes:
+        problems.append(f"`policy.name` must be segment with {capabilities.family}, but is {name}.")
+    elif name == "alignatt" and not capabilities.has_alignment:
+        known = "segment, wait-k, hold-n, local-agreement"
+        problems.append(f"`policy.name` must be one of {known} with {capabilities.family}, but is {name}.")
+    if settings.encoder is not None and settings.encoder not in capabilities.encoder_modes:
+        known = ", ".join(capabilities.encoder_modes) or "left out"
+        problems.append(f"`encoder` must be {known} with {capabilities.family}, but is {settings.encoder}.")
+    return problems
+
+
 def _target(text: str, allowed: tuple[str, ...], speaks: bool) -> str:
     try:
         return resolve_language(text, allowed)
@@ -68,10 +90,33 @@ def _target(text: str, allowed: tuple[str, ...], speaks: bool) -> str:
         raise
 
 
+class Owned(Protocol):
+    """A piece of work that belongs to a segment of a session."""
+
+    @property
+    def session_id(self) -> int: ...
+
+    @property
+    def segment(self) -> Segment: ...
+
+
+Item = TypeVar("Item", bound=Owned)
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """A text that should be encoded."""
+
+    session_id: int
+    segment: Segment
+    language: str
+
+
 class Engine:
     """Sessions that share a model. Not thread-safe: one thread calls everything (`engine.worker` has one)."""
 
-    def __init__(self, model: SpeechTranslator, *, max_batch: int = 8) -> None:
+    def __init__(self, model: SpeechTranslator, *, max_batch: int = 16) -> None:
         self.model = model
         self._runner = Runner(model)
         self._scheduler: Scheduler[Segment] = Scheduler(max_batch, MAX_BATCH_S * SAMPLE_RATE)
@@ -86,8 +131,12 @@ class Engine:
         settings = check_session(settings, self.model.capabilities)
         cutter: Cutter = Segmenter(VADS[settings.vad](), settings.segmentation)
         cutter = Whole(cutter) if is_whole else cutter
-        policy = POLICIES[settings.policy]()
-        session = Session(next(self._ids), settings, cutter, policy, self.model.tokenizer)
+        policy = POLICIES[settings.policy.name](settings.policy)
+        mode: EncoderMode | None = None
+        if policy.wants_open_segments and self.model.capabilities.encoder_modes:
+            mode = settings.encoder or self.model.capabilities.encoder_modes[0]
+        tokenizer, prompt = self.model.tokenizer, self.model.prompt
+        session = Session(next(self._ids), settings, cutter, policy, tokenizer, prompt, mode)
         self._sessions[session.id] = session
         targets = ",".join(settings.target_languages)
         log.info("session %d opened: %s to %s", session.id, settings.task, targets)
@@ -97,33 +146,167 @@ class Engine:
         """Forget a session and its waiting work; what it has not read is lost."""
         if self._sessions.pop(session.id, None) is not None:
             self._scheduler.remove(session.id)
+            self._runner.drop(session.id)
             log.info("session %d closed after %.1f s of audio", session.id, session.position_s)
 
     def step(self) -> bool:
-        """Advance the sessions whose turn it is in one batch; False when there was nothing to do."""
+        """Hear what is ready, write one more token of every line, speak what is written; False: nothing to do."""
+        has_worked = self._hear()
+        has_worked |= self._write()
+        has_worked |= self._speak()
         for session in self._sessions.values():
-            for segment in session.take_ready():
-                self._scheduler.add(session.id, segment, segment.end_samples - segment.start_samples)
+            session.close_segments()
+        return has_worked
+
+    # Hearing.
+
+    def _hear(self) -> bool:
+        """Pieces and texts whose turn it is; then the decoder begins with what is new."""
+        for session in self._sessions.values():
+            for segment, num_samples in session.due():
+                if not segment.is_queued:
+                    segment.is_queued = True
+                    self._scheduler.add(session.id, segment, num_samples)
+        if len(self._runner.writings) >= MAX_ROWS:
+            return False
+        hearings: list[Hearing] = []
+        readings: list[Reading] = []
         batch = self._scheduler.next_batch()
-        outcomes = self._run([item.work.job for item in batch])
-        for item, outcome in zip(batch, outcomes, strict=True):
-            self._resolve(item, outcome)
+        for item in batch:
+            session, segment = self._sessions[item.session_id], item.work
+            segment.is_queued = False
+            if segment.text is not None:
+                readings.append(Reading(session.id, segment, session.settings.source_language or ""))
+            else:
+                num_samples = next(count for due, count in session.due() if due is segment)
+                piece = segment.take(num_samples)
+                hearings.append(Hearing(session.id, segment, piece, session.mode, session.previous))
+        begun = self._isolated(self._hear_batch, hearings) + self._isolated(self._read_batch, readings)
+        self._begin(begun)
         return bool(batch)
 
-    def _resolve(self, item: Scheduled[Segment], outcome: Outcome) -> None:
-        if outcome.error is not None:
-            log.warning("session %d, segment %d: %s", item.session_id, item.work.number, outcome.error)
-        self._sessions[item.session_id].resolve(item.work, outcome)
+    def _hear_batch(self, hearings: Sequence[Hearing]) -> list[Writing]:
+        old = [h.segment.listening and h.segment.listening.encoded for h in hearings]
+        self._runner.hear(hearings)
+        writings: list[Writing] = []
+        for hearing, before in zip(hearings, old, strict=True):
+            session, listening = self._sessions[hearing.session_id], hearing.segment.listening
+            assert listening is not None
+            if hearing.piece.is_last:
+                session.previous = listening
+            if listening.encoded is not None and (hearing.piece.is_last or listening.encoded is not before):
+                writings += self._writings(session, hearing.segment, listening.encoded)
+        return writings
 
-    def _run(self, jobs: list[Job]) -> list[Outcome]:
-        """Outcomes of a batch, whatever the model raises."""
+    def _read_batch(self, readings: Sequence[Reading]) -> list[Writing]:
+        for language in {reading.language for reading in readings}:
+            self._runner.read([r.segment for r in readings if r.language == language], language)
+        writings: list[Writing] = []
+        for reading in readings:
+            assert reading.segment.encoded is not None
+            session = self._sessions[reading.session_id]
+            writings += self._writings(session, reading.segment, reading.segment.encoded)
+        return writings
+
+    # Writing.
+
+    def _writings(self, session: Session, segment: Segment, encoded: EncoderOutput) -> list[Writing]:
+        """What the decoder should do with what a segment has heard: one line per language."""
+        segment.num_decoding = len(segment.lines)
+        return [self._writing(session, segment, line, encoded) for line in segment.lines.values()]
+
+    def _writing(self, session: Session, segment: Segment, line: Line, encoded: EncoderOutput) -> Writing:
+        watcher = LineWatcher(line, segment, session.policy, self.model.tokenizer, encoded)
+        sentence = (
+            Sentence(line.full_prompt(), session.settings.decoding)
+            if segment.is_heard
+            else Sentence(line.full_prompt(), session.open_decoding, watcher)
+        )
+        return Writing(session.id, segment, line, sentence, watcher, encoded, segment.is_heard)
+
+    def _begin(self, writings: Sequence[Writing]) -> None:
+        if not writings:
+            return
         try:
-            return self._runner.run(jobs)
+            over = self._runner.begin(writings)
+        except Exception:
+            log.debug("%d lines could not be begun together", len(writings), exc_info=True)
+            self._write_alone(writings)
+            return
+        self._answer(over)
+
+    def _write(self) -> bool:
+        """One more token of every line."""
+        if not self._runner.writings:
+            return False
+        try:
+            over = self._runner.advance()
+        except Exception:
+            log.debug("a step of %d lines failed", len(self._runner.writings), exc_info=True)
+            self._write_alone(self._runner.restart())
+            return True
+        self._answer(over)
+        return True
+
+    def _write_alone(self, writings: Sequence[Writing]) -> None:
+        """Lines whose batch failed: each again from its beginning, in a batch of its own."""
+        for old in writings:
+            new = self._writing(self._sessions[old.session_id], old.segment, old.line, old.encoded)
+            if not old.segment.is_failed:
+                self._answer(self._isolated(self._finish_alone, [new]))
+
+    def _finish_alone(self, writings: Sequence[Writing]) -> list[Writing]:
+        for writing in writings:
+            self._runner.write_alone(writing)
+        return list(writings)
+
+    def _answer(self, writings: Sequence[Writing]) -> None:
+        """Lines are decoded: let their policies commit."""
+        for writing in writings:
+            segment = writing.segment
+            segment.num_decoding -= 1
+            if not segment.is_failed:
+                decoded = writing.sentence.result()
+                self._sessions[writing.session_id].answer(
+                    segment,
+                    writing.line,
+                    writing.watcher.answer(decoded),
+                    decoded,
+                    source_finished=writing.source_finished,
+                )
+
+    # Speaking.
+
+    def _speak(self) -> bool:
+        """What is written and not yet spoken, in one language and voice."""
+        speakings = [speaking for session in self._sessions.values() for speaking in session.unspoken()]
+        if not speakings:
+            return False
+        first = speakings[0]
+        batch = [s for s in speakings if (s.line.language, s.speaker) == (first.line.language, first.speaker)]
+        for speaking, (units, samples) in self._isolated(self._speak_batch, batch[:MAX_ROWS]):
+            self._sessions[speaking.session_id].spoken(speaking, units, samples)
+        return True
+
+    def _speak_batch(self, batch: Sequence[Speaking]) -> list[tuple[Speaking, tuple[Units, np.ndarray]]]:
+        return list(zip(batch, self._runner.speak(batch), strict=True))
+
+    # Failures.
+
+    def _isolated(self, call: Callable[[Sequence[Item]], list[Result]], items: list[Item]) -> list[Result]:
+        """What `call` gives for these items; if it fails, each is tried alone, and whose fails, has failed."""
+        if not items:
+            return []
+        try:
+            return call(items)
         except SeamlessStreamError as error:
             failure = error
         except Exception as error:
-            log.debug("a batch of %d failed", len(jobs), exc_info=True)
+            log.debug("a batch of %d failed", len(items), exc_info=True)
             failure = ModelError(f"The model failed: {type(error).__name__}: {error}")
-        if len(jobs) == 1:
-            return [Outcome(error=failure)]
-        return [outcome for job in jobs for outcome in self._run([job])]
+        if len(items) > 1:
+            return [result for item in items for result in self._isolated(call, [item])]
+        session, segment = self._sessions[items[0].session_id], items[0].segment
+        log.warning("session %d, segment %d: %s", session.id, segment.number, failure)
+        session.fail(segment, str(failure))
+        return []

@@ -1,146 +1,158 @@
-"""Tensors in and out: runs a batch of segments through features, encoder, decoder and vocoder.
+"""Tensors in and out: hears pieces of segments, writes their text, speaks it, each for a batch of segments.
 
-The only place of the engine that turns segments into tensors. It knows no session, no event and no policy; a failure
-of one segment is that segment's outcome, a failure of the batch is raised and the engine decides.
+The only place of the engine that turns segments into tensors. It knows no session, no event and no policy; what fails,
+raises, and the engine decides whose failure it is. The time that the model works is charged to the segments.
 """
 
 import time
-from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch.nn.utils.rnn import pad_sequence
 
-from seamless_stream.engine.decoding import Decoded, decode
-from seamless_stream.engine.hypothesis import Hypothesis
-from seamless_stream.errors import SeamlessStreamError
-from seamless_stream.models.base import EncoderOutput, SpeechTranslator
-from seamless_stream.settings import DecodingSettings
+from seamless_stream.engine.decoding import Decoding, Sentence
+from seamless_stream.engine.segment import Line, LineWatcher, Piece, Segment
+from seamless_stream.models.base import EncoderMode, EncoderOutput, Listening, SpeechTranslator, Units
 
 
 @dataclass(frozen=True, eq=False)
-class Job:
-    """One segment, complete: speech or text, and what is wanted from it. Languages are the checkpoint's codes."""
+class Hearing:
+    """A piece of audio that a segment should hear; `before`: what its session has heard before this segment."""
 
-    samples: np.ndarray | None  # [N] float32 at 16 kHz
-    text: str | None  # instead of samples
-    source_language: str | None  # needed for text
-    target_languages: tuple[str, ...]
-    with_speech: bool
+    session_id: int
+    segment: Segment
+    piece: Piece
+    mode: EncoderMode | None
+    before: Listening | None
+
+
+@dataclass(frozen=True, eq=False)
+class Writing:
+    """A line of text that the decoder works on."""
+
+    session_id: int
+    segment: Segment
+    line: Line
+    sentence: Sentence
+    watcher: LineWatcher
+    encoded: EncoderOutput
+    source_finished: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Speaking:
+    """A line whose committed text should be spoken."""
+
+    session_id: int
+    segment: Segment
+    line: Line
     speaker: int
-    decoding: DecodingSettings
 
 
-@dataclass(frozen=True, eq=False)
-class Utterance:
-    """The answer in one language; `samples` is None where no speech was wanted or nothing was said."""
-
-    hypothesis: Hypothesis
-    unit_ids: tuple[int, ...] = ()
-    samples: np.ndarray | None = None  # [N] float32
-
-
-@dataclass(eq=False)
-class Outcome:
-    """What became of one job; `phases_s` is its share of the time that the model worked."""
-
-    utterances: list[Utterance] = field(default_factory=list)
-    error: SeamlessStreamError | None = None
-    phases_s: dict[str, float] = field(default_factory=lambda: defaultdict(float))
-
-
-Row = tuple[int, str]  # index of the job, target language
+def join_encoded(parts: Sequence[EncoderOutput]) -> EncoderOutput:
+    """Rows of batch 1 to one batch, filled up to the longest."""
+    if len(parts) == 1:
+        return parts[0]
+    states = pad_sequence([part.states[0] for part in parts], batch_first=True)  # [B, S, D]
+    return EncoderOutput(states, torch.cat([part.lengths for part in parts]))
 
 
 class Runner:
-    """Batches what can be batched: encoding by kind of input, decoding and speech by language and choices."""
+    """One model, one decoding that sentences join and leave."""
 
     def __init__(self, model: SpeechTranslator, clock: Callable[[], float] = time.perf_counter) -> None:
         self.model = model
+        self.writings: list[Writing] = []  # in the decoder's batch
+        self.busy_s = 0.0  # time that the model has worked
+        self._decoding = Decoding(model.decoder)
         self._clock = clock
 
-    def run(self, jobs: Sequence[Job]) -> list[Outcome]:
-        """One outcome per job, in order; raises what the model raises for the batch as a whole."""
-        outcomes = [Outcome() for _ in jobs]
-        for is_text in (False, True):
-            indices = [i for i, job in enumerate(jobs) if (job.text is not None) == is_text]
-            encoded, indices = self._encode(jobs, indices, outcomes, is_text=is_text)
-            if encoded is not None:
-                decoded = self._decode(jobs, indices, encoded, outcomes)
-                self._speak(jobs, decoded, outcomes)
-        return outcomes
-
-    def _encode(
-        self, jobs: Sequence[Job], indices: list[int], outcomes: list[Outcome], *, is_text: bool
-    ) -> tuple[EncoderOutput | None, list[int]]:
-        """Encoder states and the jobs that they belong to, row by row; a job without input has its error."""
+    def hear(self, hearings: Sequence[Hearing]) -> None:
+        """Each segment hears its piece."""
         started = self._clock()
-        read = self._source_ids if is_text else self._features
-        inputs = {}
-        for index in indices:
-            try:
-                inputs[index] = read(jobs[index])
-            except SeamlessStreamError as error:
-                outcomes[index].error = error
-        if not inputs:
-            return None, []
-        encode: Callable[[list], EncoderOutput] = (  # type: ignore[type-arg]
-            self.model.encode_text if is_text else self.model.encode_speech
+        listenings = [h.segment.listening or self.model.open_segment(h.mode, h.before) for h in hearings]
+        samples, ended = [h.piece.samples for h in hearings], [h.piece.is_last for h in hearings]
+        for hearing, listening in zip(hearings, self.model.listen(listenings, samples, ended), strict=True):
+            hearing.segment.listening, hearing.segment.is_heard = listening, hearing.piece.is_last
+        self._charge([hearing.segment for hearing in hearings], started)
+
+    def read(self, segments: Sequence[Segment], source_language: str) -> None:
+        """Encode the texts of segments in one language."""
+        started = self._clock()
+        ids = [self.model.tokenizer.encode_source(s.text or "", source_language) for s in segments]
+        encoded = self.model.encode_text(ids)
+        for row, segment in enumerate(segments):
+            segment.encoded = encoded.reorder(torch.tensor([row]))
+            segment.is_heard = True
+        self._charge(segments, started)
+
+    def begin(self, writings: Sequence[Writing]) -> list[Writing]:
+        """Let the decoder start on new lines -> those that are over after one token."""
+        started = self._clock()
+        over = self._decoding.add(
+            [writing.sentence for writing in writings], join_encoded([w.encoded for w in writings])
         )
-        encoded = encode(list(inputs.values()))
-        self._charge(outcomes, list(inputs), "encode", started)
-        return encoded, list(inputs)
+        self._charge([writing.segment for writing in writings], started)
+        self.writings += writings
+        return self._leave(over)
 
-    def _features(self, job: Job) -> object:
-        assert job.samples is not None
-        return self.model.features(job.samples)
+    def advance(self) -> list[Writing]:
+        """One more token for every line -> those that are over."""
+        if not self.writings:
+            return []
+        started = self._clock()
+        over = self._decoding.step()
+        self._charge([writing.segment for writing in self.writings], started)
+        return self._leave(over)
 
-    def _source_ids(self, job: Job) -> object:
-        assert job.text is not None and job.source_language is not None
-        return self.model.tokenizer.encode_source(job.text, job.source_language)
+    def speak(self, batch: Sequence[Speaking]) -> list[tuple[Units, np.ndarray]]:
+        """Units and samples [N] of lines in one language and voice."""
+        started = self._clock()
+        ids, hidden = [], []
+        for speaking in batch:
+            assert speaking.line.hidden is not None
+            ids.append([*speaking.line.prompt.token_ids, *speaking.line.committed])
+            hidden.append(speaking.line.hidden)
+        language = batch[0].line.language
+        units = self.model.units(ids, hidden, language)
+        repeated = [np.repeat(unit.ids, unit.repeats).tolist() for unit in units]
+        samples = self.model.vocode(repeated, language, batch[0].speaker)
+        self._charge([speaking.segment for speaking in batch], started)
+        return list(zip(units, samples, strict=True))
 
-    def _decode(
-        self, jobs: Sequence[Job], indices: list[int], encoded: EncoderOutput, outcomes: list[Outcome]
-    ) -> dict[Row, Decoded]:
-        """One encoding serves all target languages of a job."""
-        groups: dict[tuple[str, DecodingSettings], list[int]] = defaultdict(list)
-        for row, index in enumerate(indices):
-            for language in jobs[index].target_languages:
-                groups[language, jobs[index].decoding].append(row)
-        result: dict[Row, Decoded] = {}
-        for (language, settings), rows in groups.items():
-            started = self._clock()
-            part = encoded if len(rows) == len(indices) else encoded.reorder(torch.tensor(rows))
-            answers = decode(self.model.decoder, part, self.model.prompt(language), settings)
-            owners = [indices[row] for row in rows]
-            result |= {(index, language): answer for index, answer in zip(owners, answers, strict=True)}
-            self._charge(outcomes, owners, "decode", started)
-        return result
+    def drop(self, session_id: int) -> None:
+        """Forget the lines of a session."""
+        gone = [writing for writing in self.writings if writing.session_id == session_id]
+        self._decoding.drop([writing.sentence for writing in gone])
+        self.writings = [writing for writing in self.writings if writing.session_id != session_id]
 
-    def _speak(self, jobs: Sequence[Job], decoded: dict[Row, Decoded], outcomes: list[Outcome]) -> None:
-        """Fill the outcomes with text, and with speech where it is wanted and something was said."""
-        utterances: dict[Row, Utterance] = {}
-        groups: dict[tuple[str, int], list[Row]] = defaultdict(list)
-        for (index, language), answer in decoded.items():
-            prompt = len(self.model.prompt(language).token_ids)
-            hypothesis = Hypothesis(language, tuple(answer.token_ids[prompt:]), answer.score, answer.finished)
-            utterances[index, language] = Utterance(hypothesis)
-            if jobs[index].with_speech and hypothesis.token_ids:
-                groups[language, jobs[index].speaker].append((index, language))
-        for (language, speaker), rows in groups.items():
-            started = self._clock()
-            answers = [decoded[row] for row in rows]
-            ids, hidden = [a.token_ids for a in answers], [a.hidden for a in answers]
-            speech = self.model.synthesize(ids, hidden, language, speaker)
-            for row, units, samples in zip(rows, speech.unit_ids, speech.samples, strict=True):
-                utterances[row] = Utterance(utterances[row].hypothesis, tuple(units), samples)
-            self._charge(outcomes, [index for index, _ in rows], "synthesize", started)
-        for index, language in decoded:
-            outcomes[index].utterances.append(utterances[index, language])
+    def restart(self) -> list[Writing]:
+        """After a failure in the decoder's batch: empty it and give back its lines."""
+        writings, self.writings = self.writings, []
+        self._decoding = Decoding(self.model.decoder)
+        return writings
 
-    def _charge(self, outcomes: list[Outcome], indices: list[int], phase: str, started: float) -> None:
-        """A batch's time is shared equally by its jobs, so that the shares add up to the time spent."""
-        share = (self._clock() - started) / len(indices)
-        for index in indices:
-            outcomes[index].phases_s[phase] += share
+    def write_alone(self, writing: Writing) -> None:
+        """Decode one line from its beginning to its end, in a batch of its own."""
+        started = self._clock()
+        decoding = Decoding(self.model.decoder)
+        decoding.add([writing.sentence], writing.encoded)
+        while len(decoding):
+            decoding.step()
+        self._charge([writing.segment], started)
+
+    def _leave(self, over: Sequence[Sentence]) -> list[Writing]:
+        gone = {id(sentence) for sentence in over}
+        left = [writing for writing in self.writings if id(writing.sentence) in gone]
+        if left:
+            self.writings = [w for w in self.writings if id(w.sentence) not in gone]
+        return left
+
+    def _charge(self, segments: Sequence[Segment], started: float) -> None:
+        """A batch's time is shared equally by its segments, so that the shares add up to the time spent."""
+        spent = self._clock() - started
+        self.busy_s += spent
+        for segment in segments:
+            segment.compute_s += spent / len(segments)

@@ -25,7 +25,14 @@ from seamless_stream.models.base import Capabilities, SpeechTranslator
 from seamless_stream.models.checkpoint import resolve
 from seamless_stream.models.languages import resolve_language
 from seamless_stream.models.registry import load_files
-from seamless_stream.settings import DecodingSettings, SegmenterSettings, SessionSettings, Task, VadName
+from seamless_stream.settings import (
+    DecodingSettings,
+    PolicySettings,
+    SegmenterSettings,
+    SessionSettings,
+    Task,
+    VadName,
+)
 
 CHUNK_SAMPLES = SAMPLE_RATE
 BATCH_S = 30  # a recording collects this much speech before the model works: bounded memory, fuller batches
@@ -233,6 +240,7 @@ class Translator:
             task=task,
             speaker=speaker,
             vad=vad,
+            policy=PolicySettings("segment"),
             decoding=decoding or DecodingSettings(),
             segmentation=segmentation or SegmenterSettings(),
         )

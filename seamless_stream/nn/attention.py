@@ -98,7 +98,7 @@ class MultiHeadAttention(nn.Module):
         """Where queries x [B, T, D] look, of a few heads only: [B, len(heads), T, S], summing to one over S."""
         rows = self.query.weight.view(self.num_heads, self.head_width, -1)[heads].flatten(0, 1)
         bias = self.query.bias.view(self.num_heads, self.head_width)[heads].flatten()
-        queries = F.linear(x, rows, bias).unflatten(2, (len(heads), self.head_width)).transpose(1, 2)
+        queries = F.linear(x, rows, bias).view(*x.shape[:2], len(heads), self.head_width).transpose(1, 2)
         scores = torch.matmul(queries, memory.keys[:, heads].transpose(2, 3)) / math.sqrt(self.head_width)
         if mask is not None:
             scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)

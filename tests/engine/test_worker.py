@@ -64,10 +64,10 @@ class SlowTranslator(FakeTranslator):
         self.gate = threading.Event()
         self.is_working = threading.Event()
 
-    def features(self, samples: np.ndarray):  # type: ignore[no-untyped-def]
+    def listen(self, *arguments):  # type: ignore[no-untyped-def]
         self.is_working.set()
         assert self.gate.wait(PATIENCE_S)
-        return super().features(samples)
+        return super().listen(*arguments)
 
 
 def test_full_inbox_makes_push_wait_and_then_say_no() -> None:

@@ -1,0 +1,192 @@
+"""One segment on its way through the engine: audio that waits, what the encoder has heard, and a line per language.
+
+Knows the grid of source samples on which work is done. Knows no engine, no batch and no event's reader: what happened
+is appended to `events`, and the session hands it out in the order of the segments.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from torch import Tensor
+
+from seamless_stream.audio.fbank import HOP_SAMPLES, SAMPLE_RATE, WINDOW_SAMPLES
+from seamless_stream.engine.alignment import Alignment
+from seamless_stream.engine.decoding import Decoded
+from seamless_stream.engine.hypothesis import Hypothesis
+from seamless_stream.engine.policy import Policy
+from seamless_stream.events import Event
+from seamless_stream.models.base import EncoderOutput, Listening, Prompt, TextTokenizer
+
+# The last filterbank window of a step must be whole, so that a step of n ms gives n ms of new frames.
+STEP_OFFSET_SAMPLES = WINDOW_SAMPLES - HOP_SAMPLES
+
+
+@dataclass(eq=False)
+class Line:
+    """What is known of a segment's text in one language; committed tokens are only ever added to."""
+
+    language: str
+    prompt: Prompt  # without committed tokens
+    committed: tuple[int, ...] = ()
+    hypotheses: deque[Hypothesis] = field(default_factory=deque)  # as many as the policy remembers
+    shown: tuple[str, str] = ("", "")  # committed and pending text of the last partial
+    hidden: Tensor | None = (
+        None  # [T, D] of the prompt and the committed tokens, the last row where it is known
+    )
+    is_final: bool = False
+    is_spoken: bool = False
+
+    def full_prompt(self) -> Prompt:
+        """The prompt of the next decode: what is committed is given, not found again."""
+        return Prompt((*self.prompt.token_ids, *self.committed), self.prompt.eos_id, self.prompt.pad_id)
+
+
+@dataclass(frozen=True)
+class Piece:
+    """The next audio to hear: samples [n], and whether they are the last."""
+
+    samples: np.ndarray
+    is_last: bool
+
+
+class Segment:
+    """Positions are samples since the stream began; `num_given` of its own samples were given to the encoder."""
+
+    def __init__(
+        self, number: int, start_samples: int, lines: Sequence[Line], text: str | None = None
+    ) -> None:
+        self.number = number
+        self.start_samples = start_samples
+        self.end_samples = start_samples
+        self.reason = ""
+        self.text = text  # instead of audio
+        self.lines = {line.language: line for line in lines}
+        self.listening: Listening | None = None
+        self.encoded: EncoderOutput | None = None  # of a text
+        self.num_given = 0
+        self.has_ended = text is not None
+        self.is_queued = False  # for hearing
+        self.is_heard = False  # to its end
+        self.is_failed = False
+        self.is_closed = False  # SegmentEnded was said
+        self.num_decoding = 0  # lines that the decoder works on
+        self.compute_s = 0.0  # time that the model worked for it
+        self.events: list[Event] = []
+        self._waiting: deque[np.ndarray] = deque()
+        self.num_waiting = 0  # samples
+
+    @property
+    def start_s(self) -> float:
+        """Where it begins in the stream."""
+        return self.start_samples / SAMPLE_RATE
+
+    @property
+    def end_s(self) -> float:
+        """Where it ends in the stream, or has come to."""
+        return self.end_samples / SAMPLE_RATE
+
+    @property
+    def is_text_done(self) -> bool:
+        """No text will come any more."""
+        return self.is_failed or all(line.is_final for line in self.lines.values())
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that it holds, audio and encoder states."""
+        return 4 * self.num_waiting + (self.listening.nbytes if self.listening is not None else 0)
+
+    def add(self, samples: np.ndarray) -> None:
+        """More of its audio."""
+        if not self.is_failed:
+            self._waiting.append(samples)
+            self.num_waiting += len(samples)
+        self.end_samples += len(samples)
+
+    def end(self, end_samples: int, reason: str) -> None:
+        """All of its audio was added."""
+        self.has_ended, self.end_samples, self.reason = True, end_samples, reason
+
+    def fail(self) -> None:
+        """Nothing more is done for it."""
+        self.is_failed = True
+        self._waiting.clear()
+        self.num_waiting = 0
+        self.listening = self.encoded = None
+
+    def due_samples(self, step_samples: int, first_samples: int, *, skips: bool) -> int | None:
+        """How many samples the next piece has: up to the next step of the grid, or all that is left at the end.
+
+        `skips`: to the last step that there is audio for. None: nothing is due. 0 samples may be due at the end.
+        """
+        if self.is_failed or self.is_heard or self.num_decoding:
+            return None
+        available = self.num_given + self.num_waiting
+        if step_samples and not (skips and self.has_ended):
+            steps = -(-(max(first_samples, self.num_given + 1) - STEP_OFFSET_SAMPLES) // step_samples)
+            if skips:
+                steps = max(steps, (available - 1 - STEP_OFFSET_SAMPLES) // step_samples)
+            place = max(1, steps) * step_samples + STEP_OFFSET_SAMPLES
+            # Only where audio goes on behind it: a step at the very end is the end's, however the audio comes.
+            if place < available:
+                return place - self.num_given
+        return self.num_waiting if self.has_ended else None
+
+    def take(self, num_samples: int) -> Piece:
+        """The next samples, out of those that wait."""
+        parts, missing = [np.zeros(0, np.float32)], num_samples
+        while missing:
+            part = self._waiting.popleft()
+            if len(part) > missing:
+                self._waiting.appendleft(part[missing:])
+                part = part[:missing]
+            parts.append(part)
+            missing -= len(part)
+        self.num_waiting -= num_samples
+        self.num_given += num_samples
+        return Piece(np.concatenate(parts), self.has_ended and not self.num_waiting)
+
+
+class LineWatcher:
+    """Turns a growing sentence into hypotheses for the policy; `decoding.Watcher`."""
+
+    def __init__(
+        self, line: Line, segment: Segment, policy: Policy, tokenizer: TextTokenizer, encoded: EncoderOutput
+    ) -> None:
+        self._line = line
+        self._policy = policy
+        self._tokenizer = tokenizer
+        self._num_frames = int(encoded.lengths[0])
+        self._heard_samples = segment.listening.heard_samples if segment.listening is not None else 0
+        self._alignment = Alignment(len(line.prompt.token_ids)) if policy.wants_attention else None
+
+    def watch(self, attention: np.ndarray) -> None:
+        """Rows [A, T, S]; S may have filling behind this segment's states."""
+        if self._alignment is not None:
+            self._alignment.push(attention[:, :, : self._num_frames])
+
+    def stops(self, token_ids: Sequence[int]) -> bool:
+        """The policy's word on the sentence so far."""
+        return self._policy.stops(self.hypothesis(token_ids, 0.0, is_complete=False))
+
+    def hypothesis(self, token_ids: Sequence[int], score: float, *, is_complete: bool) -> Hypothesis:
+        """Free tokens behind the committed ones -> the whole hypothesis."""
+        tokens = (*self._line.committed, *token_ids)
+        frames = self._alignment.frames()[: len(tokens)] if self._alignment is not None else ()
+        return Hypothesis(
+            self._line.language,
+            tokens,
+            score,
+            is_complete,
+            len(self._line.committed),
+            tuple(piece.startswith("▁") for piece in self._tokenizer.pieces(list(tokens))),
+            frames,
+            self._num_frames,
+            self._heard_samples,
+        )
+
+    def answer(self, decoded: Decoded) -> Hypothesis:
+        """The hypothesis of a sentence that is over."""
+        known = len(self._line.prompt.token_ids) + len(self._line.committed)
+        return self.hypothesis(decoded.token_ids[known:], decoded.score, is_complete=decoded.finished)
