@@ -239,8 +239,8 @@ class SeamlessM4T:
         for rows in groups.values():
             batch = torch.tensor([self._sounds(unit_ids[row]) for row in rows], device=self.device)
             samples = self.network.vocoder(batch, voice, speaker).float().cpu().numpy()  # [B, N]
-            for row, wave in zip(rows, samples, strict=True):
-                result[row] = wave
+            for index, wave in zip(rows, samples, strict=True):
+                result[index] = wave
         return result
 
 
