@@ -9,7 +9,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "seamless_stream"
 LAYERS = [
     "errors settings events",
-    "audio nn",
+    "audio nn devices",
     "models",
     "engine",
     "sources sinks",

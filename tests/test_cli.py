@@ -134,7 +134,7 @@ def test_inputs_of_one_name_do_not_overwrite_each_other(call, talk: Path, tmp_pa
 def test_live_writes_captions_and_speech(call, talk: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     speech, captions = tmp_path / "es.wav", tmp_path / "es.srt"
     status, out, err = call(
-        "live", "--source", talk, "--to", "es", "--pace", "fast", "--speech", speech, "--captions", captions
+        "live", "--source", talk, "--to", "es", "--pace", "fast", "--sink", speech, "--sink", captions
     )
     assert status == 0
     assert len([line for line in out.splitlines() if line.startswith("[")]) == 2  # two stretches of speech
@@ -147,7 +147,7 @@ def test_live_writes_captions_and_speech(call, talk: Path, tmp_path: Path) -> No
 def test_live_keeps_the_pace_and_tells_the_delay(call, talk: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     log = tmp_path / "events.jsonl"
     started = time.monotonic()
-    status, out, err = call("live", "--source", talk, "--to", "es", "--captions", log)
+    status, out, err = call("live", "--source", talk, "--to", "es", "--sink", log)
     assert status == 0 and time.monotonic() - started > 3.2
     assert "delay after the end of speech" in err and " +" in out
     facts = [json.loads(line) for line in log.read_text().splitlines()]
@@ -271,9 +271,9 @@ def test_unknown_and_damaged_checkpoints(call, talk: Path, tiny: Path, tmp_path:
 
 def test_outputs_of_live_are_checked_before_the_model_is_loaded(call, talk: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     for words in (
-        ["--captions", "a.doc"],
-        ["--speech", tmp_path / "no" / "a.wav"],
-        ["--speech", "a.wav", "--task", "asr"],
+        ["--sink", "a.doc"],
+        ["--sink", tmp_path / "no" / "a.wav"],
+        ["--sink", "a.wav", "--task", "asr"],
     ):
         status, _, err = call("live", "--source", talk, "--to", "es", *words, model="no/such/model/at/all")
         assert status == 4 and len(complaints(err)) == 1
@@ -347,9 +347,9 @@ def test_ctrl_c_ends_cleanly_and_keeps_the_files(tiny: Path, tmp_path: Path) -> 
         str(talk),
         "--to",
         "es",
-        "--speech",
+        "--sink",
         str(speech),
-        "--captions",
+        "--sink",
         str(captions),
     ]
     options = ["--model", str(tiny), "--vad", "webrtc", "--max-new-tokens", "6"]

@@ -28,7 +28,7 @@ def main() -> int:
         stem = options.output / f"{source}-to-{target}"
         arguments = ["live", "--model", "phrasebook", "--source", str(SAMPLES / f"{source}.flac")]
         arguments += ["--from", source, "--to", target, "--pace", options.pace]
-        arguments += ["--speech", f"{stem}.wav", "--captions", f"{stem}.srt"]
+        arguments += ["--sink", f"{stem}.wav", "--sink", f"{stem}.srt"]
         print(f"\n$ seamless-stream {' '.join(arguments)}", flush=True)
         status = seamless_stream(arguments)
         if status:
@@ -42,7 +42,7 @@ def main() -> int:
         f"{SAMPLES.relative_to(ROOT)}/*.txt; the measured error rates are in its model card.\n"
         "For open speech in 100 languages (9 GB, CC-BY-NC 4.0, not for commercial use):\n"
         "  .venv/bin/seamless-stream models pull v2-large\n"
-        "  .venv/bin/seamless-stream live --source YOUR.wav --to french --speech out/french.wav"
+        "  .venv/bin/seamless-stream live --source YOUR.wav --to french --sink out/french.wav"
     )
     return 0
 

@@ -5,6 +5,7 @@ import platform
 import shutil
 import sys
 from argparse import Namespace
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -12,7 +13,8 @@ from rich.console import Console
 
 from seamless_stream import __version__
 from seamless_stream.cli.shared import consoles
-from seamless_stream.errors import SeamlessStreamError
+from seamless_stream.devices import list_devices
+from seamless_stream.errors import AudioError, SeamlessStreamError
 
 
 @dataclass(frozen=True)
@@ -93,19 +95,25 @@ def media() -> Finding:
     return Finding("media files", True, f"m4a, mp4, webm (PyAV {av.__version__})")
 
 
-def portaudio() -> Finding:
-    """Microphone and loudspeaker."""
-    fix = "apt-get install libportaudio2" if sys.platform == "linux" else "pip install --upgrade sounddevice"
+def sound_card() -> Finding:
+    """Microphones, loudspeakers and loopbacks, and which `live` takes when none is named."""
     try:
-        import sounddevice
-
-        devices = sounddevice.query_devices()
-    except ImportError as error:
-        return Finding("sound card", False, _reason(error), "pip install sounddevice", is_needed=False)
-    except Exception as error:  # OSError without the library, PortAudioError of its own without devices
+        devices = list_devices()
+    except AudioError as error:
+        fix = (
+            "apt-get install libportaudio2"
+            if sys.platform == "linux"
+            else "pip install --upgrade sounddevice"
+        )
         return Finding("sound card", False, f"files and pipes only: {_reason(error)}", fix, is_needed=False)
-    detail = f"{len(devices)} devices" if len(devices) else "PortAudio works, but there is no device"
-    return Finding("sound card", bool(len(devices)), detail, is_needed=False)
+    counts = Counter(device.kind for device in devices)
+    found = [
+        f"{counts[kind]} {kind}{'' if counts[kind] == 1 else 's'}" for kind in ("input", "output", "loopback")
+    ]
+    defaults = [f"{device.kind} {device.name}" for device in devices if device.is_default]
+    detail = ", ".join(found) + (f"; default {', '.join(defaults)}" if defaults else "")
+    fix = "plug in a microphone or a headset; `seamless-stream devices` lists what is there"
+    return Finding("sound card", bool(devices), detail, fix, is_needed=False)
 
 
 def vad() -> Finding:
@@ -153,4 +161,4 @@ def model() -> Finding:
     return Finding("model auto", True, files.description)
 
 
-CHECKS: tuple[Callable[[], Finding], ...] = (python, torch, sound_files, media, portaudio, vad, hub, model)
+CHECKS: tuple[Callable[[], Finding], ...] = (python, torch, sound_files, media, sound_card, vad, hub, model)

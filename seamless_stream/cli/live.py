@@ -1,13 +1,17 @@
 """`seamless-stream live`: a source that speaks, the worker thread, and sinks; the daemon's path at the desk.
 
-The main thread reads, paces and pushes; the worker translates and writes the sinks in its one callback.
+The main thread reads, paces and pushes, and looks after the sound devices; the worker translates and writes the sinks
+in its one callback.
 """
 
+import sys
 import time
 from argparse import Namespace
+from collections import Counter
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from rich.console import Console
@@ -15,17 +19,42 @@ from rich.console import Console
 from seamless_stream.audio.fbank import SAMPLE_RATE
 from seamless_stream.cli import INTERRUPTED, complain
 from seamless_stream.cli.shared import consoles, load_translator, settings_of
+from seamless_stream.devices import Device, choose, list_devices, muted_libraries
 from seamless_stream.engine.engine import check_session
 from seamless_stream.engine.metrics import Fact, Summary, fact, summarize
 from seamless_stream.engine.translator import Translator
 from seamless_stream.engine.worker import Worker, WorkerSession
-from seamless_stream.errors import ModelError, SettingsError
+from seamless_stream.errors import AudioError, ModelError, SettingsError
 from seamless_stream.events import Event, Failed, Final
 from seamless_stream.settings import SessionSettings, Settings, Task
-from seamless_stream.sinks import JsonLinesSink, Sink, SubtitleSink, TerminalSink, WavSink, open_text
-from seamless_stream.sources import Source, open_source, paced
+from seamless_stream.sinks import (
+    JsonLinesSink,
+    PipeSink,
+    Sink,
+    SpeakerSink,
+    SubtitleSink,
+    TerminalSink,
+    WavSink,
+)
+from seamless_stream.sources import DeviceSource, Source, open_source, paced
 
-CAPTION_SUFFIXES = (".srt", ".vtt", ".jsonl")
+Captions = Literal[".srt", ".vtt", ".jsonl"]
+CAPTION_SUFFIXES: tuple[Captions, ...] = get_args(Captions)
+
+# `--latency`: settings that belong together. A file of `--config` is laid under them, `--set` and options over them.
+LATENCIES: dict[str, dict[str, Any]] = {
+    "low": {
+        "session.segmentation.hang_over_ms": 320,
+        "session.segmentation.hang_over_long_ms": 160,
+        "session.segmentation.soft_max_ms": 6_000,
+    },
+    "balanced": {},
+    "quality": {
+        "session.segmentation.hang_over_ms": 700,
+        "session.segmentation.hang_over_long_ms": 300,
+        "session.segmentation.soft_max_ms": 12_000,
+    },
+}
 
 
 @dataclass
@@ -46,83 +75,193 @@ class Log:
                 sink.write(event, elapsed_s)
 
 
+@dataclass
+class Run:
+    """What one run holds together."""
+
+    source: Source
+    sinks: list[Sink]
+    terminal: TerminalSink
+    speaker: SpeakerSink | None
+    is_paced: bool
+    num_samples: int = 0  # pushed so far
+    is_interrupted: bool = False
+    trouble: AudioError | None = None  # ended the source early
+    num_warned: Counter[str] = field(default_factory=Counter)
+
+    def watch(self) -> None:
+        """Show new warnings of source and loudspeaker; raises AudioError when the loudspeaker has gone."""
+        watched = {"source": self.source.warnings}
+        if self.speaker is not None:
+            watched["speaker"] = self.speaker.warnings
+        for name, warnings in watched.items():
+            for warning in warnings[self.num_warned[name] :]:
+                self.terminal.note(f"seamless-stream: note: {warning}")
+            self.num_warned[name] = len(warnings)
+        if self.speaker is not None:
+            self.speaker.check()
+
+
 def run(arguments: Namespace) -> int:
     """0, or the status of what stopped it; an interruption finishes the files written so far."""
     out, notes = consoles(arguments)
-    settings = settings_of(arguments)
+    settings = settings_of(arguments, LATENCIES[arguments.latency])
     session = _session(arguments, settings)
-    _check_files(arguments)
     source = open_source(arguments.source)
+    device = _speaker_device(arguments, source)
     assert session.task is not None
     translator = load_translator(settings.model, {session.task}, notes)
     session = check_session(session, translator.capabilities)
-    is_paced = settings.pace == "real-time" and not source.is_paced
-    shows_delay = settings.pace == "real-time"
-    sinks = _sinks(arguments, session, translator, out, shows_delay)
-    log = Log(sinks)
-    try:
-        audio_s, is_interrupted = _play(source, session, translator, log, is_paced)
-    finally:
-        for sink in sinks:
-            sink.close()
-    for warning in source.warnings:
-        complain(f"note: {warning}")
-    summary = summarize(log.facts, audio_s)
-    _print_summary(notes, summary, shows_delay)
-    _print_files(notes, arguments, sinks)
-    if is_interrupted:
+    is_real_time = settings.pace == "real-time"
+    if "-" in arguments.sink:
+        out = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
+    terminal = TerminalSink(out, shows_delay=is_real_time, shows_language=len(session.target_languages) > 1)
+    uses_devices = device is not None or isinstance(source, DeviceSource)
+    with muted_libraries() if uses_devices and not arguments.verbose else nullcontext():
+        speaker = None if device is None else SpeakerSink(device)
+        try:
+            sinks = _sinks(arguments, session, translator, is_real_time)
+        except BaseException:
+            _close([] if speaker is None else [speaker])
+            raise
+        sinks += [terminal] if speaker is None else [speaker, terminal]
+        live = Run(source, sinks, terminal, speaker, is_real_time and not source.is_paced)
+        log = Log(sinks)
+        try:
+            _play(live, session, translator, log, notes)
+        finally:
+            _close([*sinks, source])
+    return _report(live, summarize(log.facts, live.num_samples / SAMPLE_RATE), notes, is_real_time)
+
+
+def _close(things: list[Any]) -> None:
+    for thing in things:
+        thing.close()
+
+
+def _report(live: Run, summary: Summary, notes: Console, is_real_time: bool) -> int:
+    live.speaker = None  # it is closed
+    live.watch()
+    _print_summary(notes, summary, is_real_time)
+    for end in (live.source, *live.sinks):
+        if isinstance(end, DeviceSource | SpeakerSink):
+            notes.print(end.report, markup=False)
+        if isinstance(end, WavSink):
+            notes.print(f"speech: {end.path}" if end.has_speech else "speech: nothing was said", markup=False)
+        if isinstance(end, SubtitleSink | JsonLinesSink):
+            notes.print(f"captions: {end.path}", markup=False)
+    if live.trouble is not None:
+        raise live.trouble
+    if live.is_interrupted:
         complain("interrupted; what was translated is in the files.")
         return INTERRUPTED
     return ModelError.exit_status if summary.num_failed else 0
 
 
+# --- what is wanted
+
+
 def _session(arguments: Namespace, settings: Settings) -> SessionSettings:
+    """The session, with everything checked that needs no model and no device; raises SettingsError."""
     session = settings.session
     targets = session.target_languages
-    task: Task = session.task or ("s2st" if arguments.speech else "s2tt")
+    speaks = [sink for sink in arguments.sink if not sink.lower().endswith(CAPTION_SUFFIXES)]
+    task: Task = session.task or ("s2st" if speaks else "s2tt")
     if task == "asr" and not targets and session.source_language:
         targets = (session.source_language,)
+    problems = [*_sink_problems(arguments.sink), *_pace_problems(arguments, settings)]
     if not targets:
-        raise SettingsError("The target language must be given: `--to LANG`, for example spanish.")
-    if arguments.speech and task != "s2st":
-        raise SettingsError(f"`--speech` needs the task s2st, but the task is {task}.")
+        problems.append("The target language must be given: `--to LANG`, for example spanish.")
+    problems += [
+        f"`--sink {sink}` needs the task s2st, but the task is {task}." for sink in speaks if task != "s2st"
+    ]
+    if len(targets) > 1:
+        problems += [
+            f"`--sink {sink}` must get one target language, but there are {len(targets)}; files get one each."
+            for sink in speaks
+            if sink == "-" or _is_speaker(sink)
+        ]
+    if problems:
+        raise SettingsError("\n".join(problems))
     return replace(session, task=task, target_languages=targets)
 
 
-def _check_files(arguments: Namespace) -> None:
-    """Refuse before anything is loaded or overwritten."""
-    if arguments.captions and Path(arguments.captions).suffix.lower() not in CAPTION_SUFFIXES:
-        names = ", ".join(CAPTION_SUFFIXES)
-        raise SettingsError(f"`--captions` must end in one of {names}, but is {arguments.captions}.")
-    for name in (arguments.captions, arguments.speech):
-        if name and not Path(name).absolute().parent.is_dir():
-            raise SettingsError(f"`{name}` cannot be written: its directory does not exist.")
+def _is_speaker(sink: str) -> bool:
+    return sink.partition(":")[0] == "speaker"
+
+
+def _sink_problems(sinks: list[str]) -> list[str]:
+    suffixes = (".wav", *CAPTION_SUFFIXES)
+    problems = [f"`--sink {sink}` must be given once." for sink, count in Counter(sinks).items() if count > 1]
+    if sum(map(_is_speaker, sinks)) > 1:
+        problems.append("`--sink speaker` must be given once: one loudspeaker plays.")
+    for sink in sinks:
+        if sink == "-" or _is_speaker(sink):
+            continue
+        if Path(sink).suffix.lower() not in suffixes:
+            known = ", ".join(suffixes)
+            problems.append(
+                f"`--sink` must be speaker, `-`, or a file that ends in one of {known}, but is {sink}."
+            )
+        elif not Path(sink).absolute().parent.is_dir():
+            problems.append(f"`{sink}` cannot be written: its directory does not exist.")
+    return problems
+
+
+def _pace_problems(arguments: Namespace, settings: Settings) -> list[str]:
+    if settings.pace == "real-time":
+        return []
+    live_ends = (
+        [f"--source {arguments.source}"] if arguments.source.partition(":")[0] in ("mic", "loopback") else []
+    )
+    live_ends += [f"--sink {sink}" for sink in arguments.sink if _is_speaker(sink)]
+    return [f"`{end}` needs the pace real-time, but the pace is {settings.pace}." for end in live_ends]
+
+
+def _speaker_device(arguments: Namespace, source: Source) -> Device | None:
+    """Which loudspeaker plays, if one does; raises AudioError, and SettingsError where the source would hear it."""
+    for sink in arguments.sink:
+        if _is_speaker(sink):
+            device = choose(list_devices(), "output", sink.partition(":")[2] or None)
+            if isinstance(source, DeviceSource) and source.device.monitors == device.name:
+                raise SettingsError(
+                    f"`--source {arguments.source}` hears what `--sink {sink}` plays, and would translate itself:"
+                    " choose another output (`seamless-stream devices`)."
+                )
+            if isinstance(source, DeviceSource) and source.device.kind == "input":
+                complain("note: the microphone must not hear the loudspeaker: use headphones.")
+            return device
+    return None
+
+
+# --- sinks
 
 
 def _sinks(
-    arguments: Namespace, session: SessionSettings, translator: Translator, out: Console, shows_delay: bool
+    arguments: Namespace, session: SessionSettings, translator: Translator, is_real_time: bool
 ) -> list[Sink]:
-    """The terminal, then per target language a speech and a captions file."""
-    languages = session.target_languages
-    many = len(languages) > 1
+    """All but the terminal and the loudspeaker; files that belong to a language once for each."""
     sinks: list[Sink] = []
-    if arguments.captions and arguments.captions.lower().endswith(".jsonl"):
-        header = {
-            "type": "Session",
-            "model": translator.description,
-            "source": arguments.source,
-            "task": session.task,
-            "target_languages": languages,
-        }
-        sinks.append(JsonLinesSink(open_text(Path(arguments.captions)), header))
-    elif arguments.captions:
-        for language in languages:
-            path = _for_language(arguments.captions, language, many)
-            kind: Literal["srt", "vtt"] = "vtt" if path.suffix.lower() == ".vtt" else "srt"
-            sinks.append(SubtitleSink(open_text(path), kind, language))
-    if arguments.speech:
-        sinks += [WavSink(_for_language(arguments.speech, lang, many), "end", lang) for lang in languages]
-    return [*sinks, TerminalSink(out, shows_delay=shows_delay, shows_language=many)]
+    many = len(session.target_languages) > 1
+    for name in arguments.sink:
+        suffix = Path(name).suffix.lower()
+        paths = [(lang, _for_language(name, lang, many)) for lang in session.target_languages]
+        if name == "-":
+            sinks.append(PipeSink(sys.stdout.buffer))
+        elif suffix == ".jsonl":
+            header = {
+                "type": "Session",
+                "model": translator.description,
+                "source": arguments.source,
+                "task": session.task,
+                "target_languages": session.target_languages,
+            }
+            sinks.append(JsonLinesSink(Path(name), header))
+        elif suffix == ".wav":
+            sinks += [WavSink(path, "live" if is_real_time else "end", lang) for lang, path in paths]
+        elif suffix in (".srt", ".vtt"):
+            sinks += [SubtitleSink(path, "vtt" if suffix == ".vtt" else "srt", lang) for lang, path in paths]
+    return sinks
 
 
 def _for_language(name: str, language: str, many: bool) -> Path:
@@ -131,25 +270,41 @@ def _for_language(name: str, language: str, many: bool) -> Path:
     return path.with_suffix(f".{language}{path.suffix}") if many else path
 
 
-def _play(
-    source: Source, session: SessionSettings, translator: Translator, log: Log, is_paced: bool
-) -> tuple[float, bool]:
-    """Push the whole source and wait for its last word: seconds of source heard, and whether Ctrl-C ended it."""
-    num_samples = 0
+def _play(live: Run, session: SessionSettings, translator: Translator, log: Log, notes: Console) -> None:
+    """Push the whole source and wait for its last word; notes in `live` what ended it early."""
     with Worker(translator.engine) as worker:
         try:
-            live = worker.open(session, log.deliver)
+            opened = worker.open(session, log.deliver)
             log.started = time.monotonic()
-            chunks = source.chunks()
-            for chunk in paced(chunks) if is_paced else chunks:
-                _push(live, chunk)
-                num_samples += len(chunk)
-            live.finish()
-            while not live.wait(0.2):  # short waits, so that Ctrl-C is heard on every platform
+            try:
+                _listen(live, opened)
+            except AudioError as error:
+                live.trouble = error
+            except KeyboardInterrupt:
+                if not live.source.is_endless:
+                    raise
+                live.terminal.note(
+                    "no longer listening; what was said is still translated. Ctrl-C again ends at once."
+                )
+            opened.finish()
+            while not opened.wait(0.2):  # short waits, so that Ctrl-C is heard on every platform
                 pass
+            if live.speaker is not None and live.trouble is None:
+                live.speaker.drain()
+        except AudioError as error:
+            live.trouble = error
         except KeyboardInterrupt:
-            return num_samples / SAMPLE_RATE, True
-    return num_samples / SAMPLE_RATE, False
+            live.is_interrupted = True
+
+
+def _listen(live: Run, opened: WorkerSession) -> None:
+    if live.source.is_endless:
+        live.terminal.note("listening; Ctrl-C ends.")
+    chunks = live.source.chunks()
+    for chunk in paced(chunks) if live.is_paced else chunks:
+        _push(opened, chunk)
+        live.num_samples += len(chunk)
+        live.watch()
 
 
 def _push(live: WorkerSession, chunk: np.ndarray) -> None:
@@ -169,13 +324,3 @@ def _print_summary(notes: Console, summary: Summary, shows_delay: bool) -> None:
         parts.append(f"delay after the end of speech {summary.mean_delay_s:.1f} s on average")
         parts.append(f"{summary.max_delay_s:.1f} s at most")
     notes.print(", ".join(parts))
-
-
-def _print_files(notes: Console, arguments: Namespace, sinks: list[Sink]) -> None:
-    for sink in sinks:
-        if isinstance(sink, WavSink):
-            notes.print(
-                f"speech: {sink.path}" if sink.has_speech else "speech: nothing was said", markup=False
-            )
-    if arguments.captions:
-        notes.print(f"captions: {arguments.captions}", markup=False)

@@ -3,9 +3,10 @@
 import argparse
 import difflib
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import NoReturn, get_args
 
 from seamless_stream import __version__
+from seamless_stream.settings import PolicyName
 
 ABOUT = (
     "Speech translation with SeamlessM4T: recordings, text and live speech; everything runs on this machine."
@@ -13,14 +14,16 @@ ABOUT = (
 
 EXAMPLES = """\
 examples:
-  seamless-stream live --source talk.wav --to spanish                captions while the file speaks
-  seamless-stream live --source talk.wav --to es --speech es.wav --captions es.srt
+  seamless-stream live --source mic --to spanish                     captions while you speak
+  seamless-stream live --source mic --to es --sink speaker           and the translation aloud
+  seamless-stream live --source talk.wav --to es --sink es.wav --sink es.srt
   arecord -f S16_LE -r 16000 -t raw | seamless-stream live --source - --to eng
   seamless-stream translate interview.mp3 --to de                    the text on the terminal
   seamless-stream translate *.wav --to fr --output out/              texts and spoken translations
   seamless-stream translate talk.m4a --task asr --from en --format srt
   seamless-stream translate "Where is the station?" --from en --to es
   seamless-stream models                                             which checkpoints there are
+  seamless-stream devices                                            microphones and loudspeakers
   seamless-stream doctor                                             what works here
 
 exit status:
@@ -48,16 +51,22 @@ tasks (chosen by input and output unless --task names one):
   t2st text to speech     t2tt text to text
 """
 LIVE = """\
-Translates while the source speaks: captions in the terminal, speech and captions into files.
-A file plays at its own pace unless --pace fast; `-` reads raw s16le, 16 kHz mono (or WAV) from stdin.
+Translates while the source speaks. Captions appear in the terminal; every --sink gets them, or the speech, as well.
+
+sources: mic, mic:NAME or mic:NUMBER (see `seamless-stream devices`); loopback, what this machine plays;
+         a recording, which plays at its own pace unless --pace fast; `-`, raw s16le 16 kHz mono or WAV from stdin
+sinks:   speaker, speaker:NAME or speaker:NUMBER; OUT.wav, speech where it was said; `-`, speech as raw s16le 16 kHz
+         mono to stdout (captions then go to stderr); OUT.srt, OUT.vtt, captions; OUT.jsonl, every event
 """
 LIVE_EXAMPLES = """\
 examples:
-  seamless-stream live --source talk.wav --to spanish
-  seamless-stream live --source talk.wav --to es --speech es.wav --captions es.vtt
-  seamless-stream live --source talk.wav --to es --pace fast --captions events.jsonl
+  seamless-stream live --source mic --to spanish --sink speaker
+  seamless-stream live --source mic:usb --to es --latency low --sink meeting.vtt
+  seamless-stream live --source loopback --to en                   captions for what the machine plays
+  seamless-stream live --source talk.wav --to es --sink es.wav --sink es.vtt
+  seamless-stream live --source talk.wav --to es --pace fast --sink events.jsonl
   ffmpeg -i talk.mp4 -f s16le -ar 16000 -ac 1 - | seamless-stream live --source - --to es
-  seamless-stream live --source talk.wav --config configs/live.yaml --set session.decoding.beams=5
+  seamless-stream live --source talk.wav --config configs/live_captions.yaml --set session.decoding.beams=5
 """
 MODELS_EXAMPLES = """\
 examples:
@@ -73,6 +82,7 @@ MODULES = {
     "live": "live",
     "models": "inventory",
     "languages": "inventory",
+    "devices": "devices",
     "doctor": "doctor",
 }
 
@@ -140,6 +150,8 @@ def build_parser() -> Parser:
     languages.add_argument(
         "search", nargs="?", metavar="WORD", help="only languages whose code or name has it"
     )
+    devices = _command(commands, "devices", "microphones, loudspeakers and loopbacks for `live`", "", "")
+    devices.add_argument("--json", action="store_true", help="as JSON, for programs")
     _command(commands, "doctor", "what works here, and the command that fixes what does not", "", "")
     return parser
 
@@ -185,16 +197,27 @@ def _add_translate(parser: Parser) -> None:
 
 
 def _add_live(parser: Parser) -> None:
-    parser.add_argument("--source", required=True, metavar="FILE|-", help="a recording, or `-` for stdin")
     parser.add_argument(
-        "--task", choices=["s2st", "s2tt", "asr"], help="default: s2st with --speech, else s2tt"
+        "--source", required=True, metavar="mic|loopback|FILE|-", help="what speaks, see above"
     )
     parser.add_argument(
-        "--speech", metavar="OUT.wav", help="write the spoken translation as it is synthesized"
+        "--sink",
+        action="append",
+        default=[],
+        metavar="speaker|FILE|-",
+        help="where the translation goes besides the terminal, see above; may be repeated",
     )
-    parser.add_argument("--captions", metavar="FILE", help="write captions: .srt, .vtt or .jsonl")
+    parser.add_argument(
+        "--task", choices=["s2st", "s2tt", "asr"], help="default: s2st with a sink for speech, else s2tt"
+    )
     parser.add_argument("--pace", choices=["real-time", "fast"], help="of a file; default: real-time")
-    parser.add_argument("--policy", choices=["segment"], help="when text is committed; default: segment")
+    parser.add_argument("--policy", choices=get_args(PolicyName), help="when text is committed")
+    parser.add_argument(
+        "--latency",
+        choices=["low", "balanced", "quality"],
+        default="balanced",
+        help="a set of settings: early words, or better sentences; default: balanced",
+    )
     _add_languages(parser)
     _add_model(parser)
     _add_decoding(parser)

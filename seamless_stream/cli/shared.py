@@ -1,16 +1,18 @@
 """What the commands share: consoles, settings from arguments, a loaded model that says what it is."""
 
 from argparse import Namespace
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from rich.console import Console
 
-from seamless_stream.engine.translator import Translator, load
 from seamless_stream.errors import SettingsError
 from seamless_stream.settings import ModelSettings, Settings, Task, load_settings
+
+if TYPE_CHECKING:
+    from seamless_stream.engine.translator import Translator
 
 # argument -> the setting that it overrides
 OVERRIDES = {
@@ -43,9 +45,9 @@ def consoles(arguments: Namespace) -> tuple[Console, Console]:
     return results, Console(stderr=True, quiet=arguments.quiet, highlight=False, soft_wrap=True, emoji=False)
 
 
-def settings_of(arguments: Namespace) -> Settings:
-    """YAML file, then `--set`, then the options; raises SettingsError with all problems."""
-    overrides: dict[str, Any] = {}
+def settings_of(arguments: Namespace, preset: Mapping[str, Any] | None = None) -> Settings:
+    """YAML file, then `preset`, `--set`, and the options; raises SettingsError with all problems."""
+    overrides: dict[str, Any] = dict(preset or {})
     for assignment in arguments.set:
         key, separator, value = assignment.partition("=")
         if not separator:
@@ -61,8 +63,10 @@ def settings_of(arguments: Namespace) -> Settings:
     return load_settings(arguments.config, overrides)
 
 
-def load_translator(settings: ModelSettings, tasks: Iterable[Task], notes: Console) -> Translator:
+def load_translator(settings: ModelSettings, tasks: Iterable[Task], notes: Console) -> "Translator":
     """Load what the tasks need and say which checkpoint it is; raises CheckpointError, SettingsError."""
+    from seamless_stream.engine.translator import load  # torch: commands that load nothing start without it
+
     with notes.status("loading the model"):
         translator = load(
             settings.name, settings.device, settings.dtype, tasks=tasks, offline=settings.offline
