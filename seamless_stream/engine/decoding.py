@@ -61,10 +61,12 @@ def forbid(
     scores: Tensor, hypotheses: Sequence[Hypothesis], prompt: Prompt, settings: DecodingSettings
 ) -> Tensor:
     """Scores [K, V] of the tokens after K hypotheses, with -inf where a token may not follow."""
-    if settings.no_repeat_ngram == 0 and settings.min_new_tokens == 0:
+    if settings.no_repeat_ngram == 0 and settings.min_new_tokens == 0 and prompt.banned_next is None:
         return scores
     scores = scores.clone()
     for row, hypothesis in enumerate(hypotheses):
+        if prompt.banned_next is not None and not hypothesis.tokens:
+            scores[row, prompt.banned_next] = -math.inf
         banned = repeated_ngram_tokens((*prompt.token_ids, *hypothesis.tokens), settings.no_repeat_ngram)
         if len(hypothesis.tokens) < settings.min_new_tokens:
             banned = banned | {prompt.eos_id}

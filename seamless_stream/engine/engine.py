@@ -19,7 +19,7 @@ from seamless_stream.engine.decoding import Sentence
 from seamless_stream.engine.policy import POLICIES
 from seamless_stream.engine.runner import Hearing, Runner, Speaking, Writing
 from seamless_stream.engine.scheduler import Scheduler
-from seamless_stream.engine.segment import Line, LineWatcher, Segment
+from seamless_stream.engine.segment import Line, LineWatcher, Segment, inside_word
 from seamless_stream.engine.session import Cutter, Session, Whole
 from seamless_stream.errors import LanguageError, ModelError, SeamlessStreamError, SettingsError
 from seamless_stream.models.base import Capabilities, EncoderMode, EncoderOutput, SpeechTranslator, Units
@@ -122,6 +122,7 @@ class Engine:
         self._scheduler: Scheduler[Segment] = Scheduler(max_batch, MAX_BATCH_S * SAMPLE_RATE)
         self._sessions: dict[int, Session] = {}
         self._ids = itertools.count()
+        self._inside_word = inside_word(model.tokenizer, model.decoder.vocabulary_size).to(model.device)
 
     def open(self, settings: SessionSettings, *, is_whole: bool = False) -> Session:
         """A new session; with `is_whole` all its audio is one segment, which the caller keeps short.
@@ -218,9 +219,9 @@ class Engine:
     def _writing(self, session: Session, segment: Segment, line: Line, encoded: EncoderOutput) -> Writing:
         watcher = LineWatcher(line, segment, session.policy, self.model.tokenizer, encoded)
         sentence = (
-            Sentence(line.full_prompt(), session.settings.decoding)
+            Sentence(line.full_prompt(self._inside_word), session.settings.decoding)
             if segment.is_heard
-            else Sentence(line.full_prompt(), session.open_decoding, watcher)
+            else Sentence(line.full_prompt(self._inside_word), session.open_decoding, watcher)
         )
         return Writing(session.id, segment, line, sentence, watcher, encoded, segment.is_heard)
 

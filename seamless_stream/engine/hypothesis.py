@@ -13,6 +13,8 @@ class Hypothesis:
     is_complete: bool  # the decoder said eos; False: it was stopped, by a policy or by `max_new_tokens`
     num_committed: int = 0  # leading tokens that were given to the decoder and never change
     starts_word: tuple[bool, ...] = ()  # per token: whether its piece begins a word
-    frames: tuple[int, ...] = ()  # per token: the encoder state where its attention is highest; empty: unknown
+    frames: tuple[
+        int, ...
+    ] = ()  # per token: the encoder state where its attention is highest; empty: unknown
     num_frames: int = 0  # encoder states that there were
     heard_samples: int = 0  # of the segment

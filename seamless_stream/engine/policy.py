@@ -181,16 +181,17 @@ class AlignAtt:
         num_tokens = len(newest.token_ids)
         if source_finished:
             return num_tokens
-        first = newest.num_committed
-        free = range(first, num_tokens)
-        held = next((i for i in free if self._is_held(newest, i)), num_tokens)
-        if any(self._is_rewound(newest, i) for i in range(first, held)):
+        first, known = newest.num_committed, len(newest.frames)
+        # A token that the decoder has not been given yet has no frame, and waits.
+        end = num_tokens if newest.is_complete else max(first, known)
+        held = next((i for i in range(first, known) if self._is_held(newest, i)), end)
+        if any(self._is_rewound(newest, i) for i in range(first, min(held, known))):
             return first
         return whole_words(newest, held)
 
     def stops(self, hypothesis: Hypothesis) -> bool:
         """At the first held token, and where the attention has jumped back."""
-        newest = len(hypothesis.token_ids) - 1
+        newest = len(hypothesis.frames) - 1
         if newest < hypothesis.num_committed:
             return False
         return self._is_held(hypothesis, newest) or self._is_rewound(hypothesis, newest)

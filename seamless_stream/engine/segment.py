@@ -9,18 +9,29 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from seamless_stream.audio.fbank import HOP_SAMPLES, SAMPLE_RATE, WINDOW_SAMPLES
 from seamless_stream.engine.alignment import Alignment
 from seamless_stream.engine.decoding import Decoded
 from seamless_stream.engine.hypothesis import Hypothesis
-from seamless_stream.engine.policy import Policy
+from seamless_stream.engine.policy import SPACELESS, Policy
 from seamless_stream.events import Event
 from seamless_stream.models.base import EncoderOutput, Listening, Prompt, TextTokenizer
 
 # The last filterbank window of a step must be whole, so that a step of n ms gives n ms of new frames.
 STEP_OFFSET_SAMPLES = WINDOW_SAMPLES - HOP_SAMPLES
+
+
+def inside_word(tokenizer: TextTokenizer, vocabulary_size: int) -> Tensor:
+    """[V] bool: pieces that can only continue a word; punctuation may stand behind a word without changing it."""
+
+    def continues(piece: str) -> bool:
+        is_special = piece.startswith("<") and piece.endswith(">")
+        return not (is_special or piece.startswith("▁")) and any(map(str.isalnum, piece))
+
+    return torch.tensor([continues(piece) for piece in tokenizer.pieces(list(range(vocabulary_size)))])
 
 
 @dataclass(eq=False)
@@ -38,9 +49,14 @@ class Line:
     is_final: bool = False
     is_spoken: bool = False
 
-    def full_prompt(self) -> Prompt:
-        """The prompt of the next decode: what is committed is given, not found again."""
-        return Prompt((*self.prompt.token_ids, *self.committed), self.prompt.eos_id, self.prompt.pad_id)
+    def full_prompt(self, inside_word: Tensor) -> Prompt:
+        """The prompt of the next decode: what is committed is given, not found again.
+
+        Whole words were committed, so no token that continues a word (`inside_word` [V]) may follow.
+        """
+        banned = inside_word if self.committed and self.language not in SPACELESS else None
+        token_ids = (*self.prompt.token_ids, *self.committed)
+        return Prompt(token_ids, self.prompt.eos_id, self.prompt.pad_id, banned)
 
 
 @dataclass(frozen=True)

@@ -50,13 +50,14 @@ class EncoderOutput(State):
     lengths: Tensor  # [B] valid positions of S
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Prompt:
     """How a hypothesis starts and ends: ids given to the decoder before the first free token."""
 
     token_ids: tuple[int, ...]
     eos_id: int
     pad_id: int
+    banned_next: Tensor | None = None  # [V] bool: what may not be the first free token
 
 
 class Listening(Protocol):

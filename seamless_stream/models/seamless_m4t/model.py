@@ -112,6 +112,7 @@ class SeamlessM4T:
             encoder_modes=(
                 listening.modes(config.speech_encoder_chunk_size) if "speech_encoder" in network.parts else ()
             ),
+            has_alignment=True,
             streams_speech=True,
             samples_per_unit=config.samples_per_unit,
             vocoder_reach_units=reach_units(config),
