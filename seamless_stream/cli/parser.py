@@ -75,6 +75,19 @@ examples:
   seamless-stream models path phrasebook     where the files are
   seamless-stream models verify phrasebook   are they whole
 """
+EVALUATE = """\
+Translates a list of recordings with references and scores it: quality, latency in source time and with computing,
+erasure, and the files that SimulEval, OmniSTEval and simulstream read. Lists and figures: docs/evaluation.md.
+"""
+EVALUATE_EXAMPLES = """\
+examples:
+  seamless-stream evaluate --data clips.tsv --to es
+  seamless-stream evaluate --data talks.yaml --to es --policy alignatt local-agreement --sweep
+  seamless-stream evaluate --data talks.yaml --to es --policy alignatt --sweep session.policy.alignatt_frames=2,4
+  seamless-stream evaluate --data talks.yaml --to es --pace real-time --output out/paced
+  seamless-stream evaluate --compare out/evaluation out/paced     runs of before, in one table and plot
+  seamless-stream evaluate --simuleval-port 12321 --to es         then: simuleval --remote-eval ...
+"""
 
 # command -> the module of this folder that runs it
 MODULES = {
@@ -83,8 +96,11 @@ MODULES = {
     "models": "inventory",
     "languages": "inventory",
     "devices": "devices",
+    "evaluate": "evaluate",
     "doctor": "doctor",
 }
+
+LATENCY_METRICS = ["laal", "yaal", "stream_laal", "al", "dal", "atd", "end_offset"]
 
 
 class Parser(argparse.ArgumentParser):
@@ -152,6 +168,9 @@ def build_parser() -> Parser:
     )
     devices = _command(commands, "devices", "microphones, loudspeakers and loopbacks for `live`", "", "")
     devices.add_argument("--json", action="store_true", help="as JSON, for programs")
+    _add_evaluate(
+        _command(commands, "evaluate", "score recordings that have references", EVALUATE, EVALUATE_EXAMPLES)
+    )
     _command(commands, "doctor", "what works here, and the command that fixes what does not", "", "")
     return parser
 
@@ -211,12 +230,63 @@ def _add_live(parser: Parser) -> None:
         "--task", choices=["s2st", "s2tt", "asr"], help="default: s2st with a sink for speech, else s2tt"
     )
     parser.add_argument("--pace", choices=["real-time", "fast"], help="of a file; default: real-time")
-    parser.add_argument("--policy", choices=get_args(PolicyName), help="when text is committed")
+    parser.add_argument(
+        "--policy", choices=get_args(PolicyName), help="when text is committed; default: alignatt"
+    )
     parser.add_argument(
         "--latency",
         choices=["low", "balanced", "quality"],
         default="balanced",
         help="a set of settings: early words, or better sentences; default: balanced",
+    )
+    _add_languages(parser)
+    _add_model(parser)
+    _add_decoding(parser)
+
+
+def _add_evaluate(parser: Parser) -> None:
+    parser.add_argument("--data", metavar="LIST", help="recordings and references: .tsv, .jsonl or .yaml")
+    parser.add_argument(
+        "--references", metavar="FILE", help="a reference per row of the list, if it has none"
+    )
+    parser.add_argument("--limit", type=int, metavar="N", help="only the first N recordings")
+    parser.add_argument(
+        "--policy", nargs="+", choices=get_args(PolicyName), help="one run, or curve, of each"
+    )
+    parser.add_argument(
+        "--sweep",
+        nargs="?",
+        const="",
+        metavar="KEY=V,V",
+        help="a run for every value; default: the policy's own",
+    )
+    parser.add_argument("--pace", choices=["real-time", "fast"], default="fast", help="default: fast")
+    parser.add_argument(
+        "--chunk-ms", type=int, default=100, metavar="N", help="source per push; default: 100"
+    )
+    parser.add_argument(
+        "--timer",
+        choices=["wall", "cpu"],
+        default="wall",
+        help="of computing; cpu: where the machine is shared",
+    )
+    parser.add_argument("--speech", action="store_true", help="the spoken translation too")
+    parser.add_argument(
+        "--recogniser", metavar="MODEL", help="scores speech: a Whisper directory or a checkpoint"
+    )
+    parser.add_argument("--output", default="out/evaluation", metavar="DIR", help="default: out/evaluation")
+    parser.add_argument("--rescore", action="store_true", help="no run: score the logs in --output again")
+    parser.add_argument(
+        "--compare", nargs="+", default=[], metavar="DIR", help="earlier outputs to show along"
+    )
+    parser.add_argument(
+        "--latency-metric",
+        choices=LATENCY_METRICS,
+        help="of the plot; default: laal, yaal of long recordings",
+    )
+    parser.add_argument("--quality-metric", choices=["bleu", "chrf"], default="bleu", help="of the plot")
+    parser.add_argument(
+        "--simuleval-port", type=int, metavar="N", help="answer SimulEval instead, until Ctrl-C"
     )
     _add_languages(parser)
     _add_model(parser)
