@@ -25,7 +25,15 @@ from huggingface_hub.errors import (
 
 from seamless_stream.errors import CheckpointError
 from seamless_stream.models.base import TASKS, Task
-from seamless_stream.models.tensors import TensorFiles, load_parameters, read_header, read_json, shard_files
+from seamless_stream.models.tensors import (
+    PICKLE_FILE,
+    SINGLE_FILE,
+    TensorFiles,
+    load_parameters,
+    read_header,
+    read_json,
+    shard_files,
+)
 
 __all__ = [
     "KNOWN",
@@ -46,7 +54,13 @@ CONFIG_FILE = "config.json"
 GENERATION_CONFIG_FILE = "generation_config.json"
 PREPROCESSOR_CONFIG_FILE = "preprocessor_config.json"
 TOKENIZER_FILE = "sentencepiece.bpe.model"
+VOCABULARY_FILE = "vocab.json"
 REQUIRED_FILES = (CONFIG_FILE, GENERATION_CONFIG_FILE, TOKENIZER_FILE)
+# By `model_type` of config.json, where a family needs other files.
+REQUIRED_OF_TYPE = {
+    "speech_to_text": (CONFIG_FILE, PREPROCESSOR_CONFIG_FILE, VOCABULARY_FILE, TOKENIZER_FILE),
+    "speech-encoder-decoder": (CONFIG_FILE, PREPROCESSOR_CONFIG_FILE, VOCABULARY_FILE),
+}
 CHECKSUM_FILE = "SHA256SUMS"
 
 # What is pulled of a hub repository; the released one also holds the original weights in another format.
@@ -56,6 +70,8 @@ PULLED_FILES = [
     "tokenizer_config.json",
     "special_tokens_map.json",
     "added_tokens.json",
+    VOCABULARY_FILE,
+    "merges.txt",
     "model*.safetensors",
     "model.safetensors.index.json",
 ]
@@ -141,8 +157,17 @@ class CheckpointFiles:
 
 def absent_files(directory: Path) -> list[str]:
     """Names of the files that a checkpoint directory lacks; raises CheckpointError for a broken index."""
-    needed = [*(directory / name for name in REQUIRED_FILES), *shard_files(directory)]
+    needed = [*(directory / name for name in required_files(directory)), *shard_files(directory)]
     return [file.name for file in needed if not file.exists()]
+
+
+def required_files(directory: Path) -> tuple[str, ...]:
+    """What a checkpoint must hold besides its weights, as far as its config.json tells."""
+    try:
+        kind = read_json(directory / CONFIG_FILE).get("model_type")
+    except CheckpointError:
+        kind = None
+    return REQUIRED_OF_TYPE.get(str(kind), REQUIRED_FILES)
 
 
 # --- resolving a name
@@ -187,8 +212,11 @@ def pull(name: str, *, revision: str | None = None) -> CheckpointFiles:
         return _bundled(name)
     _check_name(name)
     hub_id, wanted = _hub_id(name), revision or _default_revision(name)
-    directory = Path(_snapshot(hub_id, wanted))
+    directory = Path(_snapshot(hub_id, wanted, PULLED_FILES))
     absent = absent_files(directory)
+    if SINGLE_FILE in absent:  # a repository from before safetensors
+        directory = Path(_snapshot(hub_id, wanted, [PICKLE_FILE]))
+        absent = absent_files(directory)
     if absent:
         raise CheckpointError(f"`{hub_id}` at {wanted} must hold {', '.join(absent)}, but does not.")
     if revision is None:
@@ -267,7 +295,10 @@ def _in_hub_cache(name: str, revision: str | None) -> CheckpointFiles | None:
     try:
         directory = Path(
             huggingface_hub.snapshot_download(
-                hub_id, revision=wanted, allow_patterns=PULLED_FILES, local_files_only=True
+                hub_id,
+                revision=wanted,
+                allow_patterns=[*PULLED_FILES, PICKLE_FILE],
+                local_files_only=True,
             )
         )
     except (LocalEntryNotFoundError, HFValidationError):
@@ -275,9 +306,9 @@ def _in_hub_cache(name: str, revision: str | None) -> CheckpointFiles | None:
     return None if absent_files(directory) else CheckpointFiles(name, "hub", directory, directory.name)
 
 
-def _snapshot(hub_id: str, revision: str) -> str:
+def _snapshot(hub_id: str, revision: str, patterns: list[str]) -> str:
     try:
-        return huggingface_hub.snapshot_download(hub_id, revision=revision, allow_patterns=PULLED_FILES)
+        return huggingface_hub.snapshot_download(hub_id, revision=revision, allow_patterns=patterns)
     except HfHubHTTPError as error:  # no such repository or revision, gated, server trouble
         status = error.response.status_code if error.response is not None else "unknown"
         raise CheckpointError(
@@ -328,14 +359,16 @@ def verify(files: CheckpointFiles) -> list[str]:
     SHA256SUMS lists them.
     """
     problems = []
-    for name in (CONFIG_FILE, GENERATION_CONFIG_FILE, PREPROCESSOR_CONFIG_FILE):
-        problems += _problem_of(partial(read_json, files.directory / name))
-    if not files.tokenizer_model.exists():
-        problems.append(f"`{files.directory}` must hold `{TOKENIZER_FILE}`, but does not.")
+    for name in dict.fromkeys((*required_files(files.directory), PREPROCESSOR_CONFIG_FILE)):
+        if name.endswith(".json"):
+            problems += _problem_of(partial(read_json, files.directory / name))
+        elif not (files.directory / name).exists():
+            problems.append(f"`{files.directory}` must hold `{name}`, but does not.")
     shards = _problem_of(partial(shard_files, files.directory))
     if not shards:
         for shard in shard_files(files.directory):
-            shards += _problem_of(partial(read_header, shard))
+            if shard.name != PICKLE_FILE:
+                shards += _problem_of(partial(read_header, shard))
     problems += shards or _problem_of(partial(TensorFiles.open, files.directory))
     return problems + _wrong_checksums(files.directory)
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 import torch
 
 from seamless_stream.errors import CheckpointError
-from seamless_stream.models.base import SpeechTranslator, Task
+from seamless_stream.models.base import TASKS, SpeechTranslator, Task
 from seamless_stream.models.checkpoint import CheckpointFiles, resolve
 from seamless_stream.models.tensors import NoInitialValues
 
@@ -23,7 +23,37 @@ def _load_seamless_m4t_v2(
     return load(files, device=device, dtype=dtype, tasks=tasks)
 
 
-LOADERS: dict[str, Loader] = {"seamless_m4t_v2": _load_seamless_m4t_v2}
+def _load_speech_to_text(
+    files: CheckpointFiles, device: torch.device, dtype: torch.dtype, tasks: Iterable[Task] | None
+) -> SpeechTranslator:
+    from seamless_stream.models.speech_to_text.model import load
+
+    return load(files, device=device, dtype=dtype, tasks=tasks)
+
+
+def _load_speech_to_text_2(
+    files: CheckpointFiles, device: torch.device, dtype: torch.dtype, tasks: Iterable[Task] | None
+) -> SpeechTranslator:
+    from seamless_stream.models.speech_to_text_2.model import load
+
+    return load(files, device=device, dtype=dtype, tasks=tasks)
+
+
+LOADERS: dict[str, Loader] = {
+    "seamless_m4t_v2": _load_seamless_m4t_v2,
+    "speech_to_text": _load_speech_to_text,
+    "speech-encoder-decoder": _load_speech_to_text_2,
+}
+TASKS_OF_FAMILY: dict[str, tuple[Task, ...]] = {
+    "seamless_m4t_v2": TASKS,
+    "speech_to_text": ("asr", "s2tt"),
+    "speech_to_text_2": ("asr", "s2tt"),
+}
+
+
+def families_with(task: Task) -> list[str]:
+    """Families of which some checkpoint can do a task."""
+    return [family for family, tasks in TASKS_OF_FAMILY.items() if task in tasks]
 
 
 def model_type(files: CheckpointFiles) -> str:

@@ -1,12 +1,13 @@
 """Tensors of a checkpoint on disk, and how they become the parameters of a module.
 
-Knows the safetensors format, shards and their index, and that a tensor is read straight into its parameter,
-so that no second copy of the weights ever exists. It does not know families: names are translated by the
-caller's `rename`.
+Knows the safetensors format, shards and their index, the one pickle that older checkpoints are, and that a
+tensor is read straight into its parameter, so that no second copy of the weights ever exists. It does not know
+families: names are translated by the caller's `rename`.
 """
 
 import json
 import math
+import pickle
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from seamless_stream.errors import CheckpointError
 
 SINGLE_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
+PICKLE_FILE = "pytorch_model.bin"  # before safetensors; read with torch's own restricted unpickler only
 MAX_LISTED = 20  # names of one kind that an error message spells out
 MAX_HEADER_BYTES = 100_000_000  # the format's own limit
 COMPARED_ELEMENTS = 1 << 22  # at once, where a file holds one tensor twice
@@ -112,7 +114,8 @@ def read_json(file: Path) -> dict[str, Any]:
 def shard_files(directory: Path) -> list[Path]:
     """The weight files that a checkpoint directory must hold, whether or not they are there."""
     if not (directory / INDEX_FILE).exists():
-        return [directory / SINGLE_FILE]
+        is_pickle = (directory / PICKLE_FILE).exists() and not (directory / SINGLE_FILE).exists()
+        return [directory / (PICKLE_FILE if is_pickle else SINGLE_FILE)]
     weight_map = read_json(directory / INDEX_FILE).get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
         raise CheckpointError(
@@ -133,14 +136,16 @@ class TensorFiles:
         self.infos = infos
 
     @classmethod
-    def open(cls, directory: Path) -> Self:
-        """Read the headers of `model.safetensors` or of all shards that the index names.
+    def open(cls, directory: Path) -> "TensorFiles":
+        """Read the headers of `model.safetensors` or of all shards that the index names, else `pytorch_model.bin`.
 
         Raises:
             CheckpointError: a file is missing or damaged, or headers and index disagree.
         """
         infos: dict[str, TensorInfo] = {}
         for file in shard_files(directory):
+            if file.name == PICKLE_FILE:
+                return PickledTensors.load(file)
             if not file.exists():
                 raise CheckpointError(f"`{directory}` must hold `{file.name}`, but does not.")
             for name, info in read_header(file).items():
@@ -183,6 +188,38 @@ class TensorFiles:
                     raise CheckpointError(f"`{info.file}` ends within `{name}`.")
                 done += count
         return tensor
+
+
+class PickledTensors(TensorFiles):
+    """The tensors of a `pytorch_model.bin`, mapped into memory where its format allows."""
+
+    def __init__(self, file: Path, tensors: dict[str, Tensor]) -> None:
+        rows = enumerate(tensors.items())
+        super().__init__({n: TensorInfo(file, t.dtype, tuple(t.shape), place) for place, (n, t) in rows})
+        self._tensors = tensors
+
+    @classmethod
+    def load(cls, file: Path) -> Self:
+        """Tensors and nothing else are unpickled; raises CheckpointError."""
+        try:
+            loaded = torch.load(file, map_location="cpu", weights_only=True, mmap=_is_zip(file))
+        except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+            reason = str(error).partition("\n")[0]
+            raise CheckpointError(f"`{file}` must hold tensors and nothing else: {reason}.") from error
+        is_table = isinstance(loaded, dict) and all(isinstance(value, Tensor) for value in loaded.values())
+        if not is_table:
+            raise CheckpointError(f"`{file}` must hold a table of tensors, but holds something else.")
+        return cls(file, loaded)
+
+    def read(self, name: str) -> Tensor:
+        """One tensor, in the file's dtype, on the CPU, in memory of its own."""
+        return self._tensors[name].clone(memory_format=torch.contiguous_format)
+
+
+def _is_zip(file: Path) -> bool:
+    """Torch's format since 1.6; the older one cannot be mapped."""
+    with file.open("rb") as stream:
+        return stream.read(2) == b"PK"
 
 
 def _file_name(infos: dict[str, TensorInfo], name: str) -> str | None:

@@ -249,7 +249,7 @@ def test_load_model(tiny: Path) -> None:
 
 def test_model_type(copy: Path) -> None:
     (copy / "config.json").write_text('{"model_type": "llama"}')
-    with pytest.raises(CheckpointError, match="must be one of seamless_m4t_v2, but is 'llama'"):
+    with pytest.raises(CheckpointError, match="must be one of seamless_m4t_v2, .* but is 'llama'"):
         registry.load_model(str(copy), device="cpu", dtype=torch.float32)
 
 
