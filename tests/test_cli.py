@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 import wave
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,9 @@ import pytest
 
 from seamless_stream.audio.files import write_wav
 from seamless_stream.cli import main
+from seamless_stream.cli.live import LATENCIES
+from seamless_stream.cli.parser import parse
+from seamless_stream.cli.shared import settings_of
 
 RATE = 16_000
 
@@ -267,6 +271,86 @@ def test_unknown_and_damaged_checkpoints(call, talk: Path, tiny: Path, tmp_path:
     status, _, err = call("models", "verify", damaged)
     assert status == 6 and complaints(err)
     assert call("models", "verify", tiny)[0] == 0
+
+
+def test_all_that_is_wrong_with_live_is_told_at_once(call, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    words = [
+        "--source",
+        "mic",
+        "--pace",
+        "fast",
+        "--sink",
+        "speaker",
+        "--sink",
+        "a.doc",
+        "--sink",
+        tmp_path / "x" / "a.wav",
+    ]
+    status, _, err = call("live", *words, "--task", "s2tt", "--sink", "speaker", model="no/such/model/at/all")
+    assert status == 4
+    for sentence in (
+        "`--sink speaker` must be given once.",
+        "`--sink` must be speaker, `-`, or a file that ends in one of .wav, .srt, .vtt, .jsonl, but is a.doc.",
+        "a.wav` cannot be written: its directory does not exist.",
+        "`--source mic` needs the pace real-time, but the pace is fast.",
+        "`--sink speaker` needs the pace real-time, but the pace is fast.",
+        "The target language must be given",
+        "`--sink speaker` needs the task s2st, but the task is s2tt.",
+    ):
+        assert sentence in err
+    both = "session.target_languages=[spa, fra]"
+    status, _, err = call("live", "--source", "mic", "--set", both, "--sink", "speaker", "--sink", "es.wav")
+    assert status == 4 and err.count("must get one target language, but there are 2") == 1
+
+
+@pytest.mark.parametrize("name", ["low", "balanced", "quality"])
+def test_latency_is_a_set_of_settings_that_options_win_over(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_text("session:\n  policy:\n    alignatt_frames: 6\n    decode_every_ms: 480\n")
+    words = ["live", "--source", "-", "--config", str(path), "--latency", name]
+    policy = settings_of(parse(words), LATENCIES[name]).session.policy
+    assert (
+        policy.alignatt_frames == {"low": 2, "balanced": 6, "quality": 8}[name]
+        and policy.decode_every_ms == 480
+    )
+    chosen = parse([*words, "--set", "session.policy.alignatt_frames=5", "--policy", "wait-k"])
+    policy = settings_of(chosen, LATENCIES[name]).session.policy
+    assert (policy.name, policy.alignatt_frames) == ("wait-k", 5)
+
+
+def test_ctrl_c_at_a_microphone_translates_what_was_said(  # type: ignore[no-untyped-def]
+    call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """And is no failure: it is how one stops speaking."""
+
+    class Microphone:
+        is_paced = is_endless = True
+
+        def __init__(self) -> None:
+            self.warnings: list[str] = []
+            self.is_closed = False
+
+        def chunks(self) -> Iterator[np.ndarray]:
+            self.warnings.append("it crackles.")
+            yield from np.array_split(voice(1.5), 15)
+            raise KeyboardInterrupt
+
+        def close(self) -> None:
+            self.is_closed = True
+
+    microphone = Microphone()
+    monkeypatch.setattr("seamless_stream.cli.live.open_source", lambda name: microphone)
+    status, out, err = call("live", "--source", "mic", "--to", "es", "--sink", tmp_path / "es.srt")
+    assert status == 0 and out.startswith("[0:00") and microphone.is_closed
+    assert err.count("note: it crackles.") == 1 and "Ctrl-C again ends at once" in err
+    assert " --> " in (tmp_path / "es.srt").read_text()
+
+
+def test_speech_can_go_through_a_pipe(tiny: Path, talk: Path) -> None:
+    command = live_command(tiny, talk, "--pace", "fast", "--sink", "-")
+    done = subprocess.run(command, capture_output=True, check=True)
+    assert len(done.stdout) > RATE and len(done.stdout) % 2 == 0  # half a second of s16le
+    assert b"[0:0" in done.stderr  # captions
 
 
 def test_outputs_of_live_are_checked_before_the_model_is_loaded(call, talk: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from seamless_stream.cli.parser import parse
+
+NEEDS_SOUND_CARD = {"mic", "loopback", "speaker", "devices"}
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -33,7 +36,13 @@ def commands() -> list[list[str]]:
 
 @pytest.mark.parametrize("arguments", commands(), ids=" ".join)
 def test_commands_of_the_readme_work(arguments: list[str], tmp_path: Path) -> None:
-    """With the bundled model, and a shipped recording under the name that README uses."""
+    """With the bundled model, and a shipped recording under the name that README uses.
+
+    Those that need a sound card are only understood here; tests/desk runs such ones.
+    """
+    if NEEDS_SOUND_CARD & set(arguments):
+        assert parse(arguments).command == arguments[0]
+        return
     sample = ROOT / "seamless_stream" / "checkpoints" / "samples" / "english.flac"
     import soundfile
 

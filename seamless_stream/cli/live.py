@@ -41,15 +41,25 @@ from seamless_stream.sources import DeviceSource, Source, open_source, paced
 Captions = Literal[".srt", ".vtt", ".jsonl"]
 CAPTION_SUFFIXES: tuple[Captions, ...] = get_args(Captions)
 
-# `--latency`: settings that belong together. A file of `--config` is laid under them, `--set` and options over them.
+# `--latency`: settings that belong together, for every policy. They win over the file of `--config`; `--set` and the
+# other options win over them.
 LATENCIES: dict[str, dict[str, Any]] = {
     "low": {
+        "session.policy.first_decode_ms": 640,
+        "session.policy.alignatt_frames": 2,
+        "session.policy.wait_k": 2,
+        "session.policy.hold_n": 4,
         "session.segmentation.hang_over_ms": 320,
         "session.segmentation.hang_over_long_ms": 160,
         "session.segmentation.soft_max_ms": 6_000,
     },
-    "balanced": {},
+    "balanced": {},  # the defaults of settings.py
     "quality": {
+        "session.policy.first_decode_ms": 1_600,
+        "session.policy.alignatt_frames": 8,
+        "session.policy.wait_k": 6,
+        "session.policy.hold_n": 10,
+        "session.policy.agreement_n": 3,
         "session.segmentation.hang_over_ms": 700,
         "session.segmentation.hang_over_long_ms": 300,
         "session.segmentation.soft_max_ms": 12_000,

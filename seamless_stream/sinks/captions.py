@@ -106,6 +106,7 @@ class JsonLinesSink:
         self._stream = open_text(file) if isinstance(file, Path) else file
         if header is not None:
             self._stream.write(json_line(header) + "\n")
+            self._stream.flush()
 
     def write(self, event: Event, elapsed_s: float) -> None:
         """All events."""
