@@ -22,7 +22,7 @@ Kind = Literal["input", "output", "loopback"]
 
 BLOCK_MS = 10  # what one callback moves
 LATENCY_S = 0.06  # asked of the device; much less and a busy machine drops out
-STALL_S = 3.0  # a device that calls back no more for so long has gone
+STALL_S = 5.0  # a device that calls back no more for so long has gone
 MAX_CHANNELS = 2  # of a device with more, the first two are heard
 PACTL_TIMEOUT_S = 5
 WORDS: dict[Kind, str] = {"input": "microphone", "output": "loudspeaker", "loopback": "loopback"}

@@ -204,7 +204,7 @@ def test_lost_device_is_noticed_whether_it_stops_or_stalls(
         fake.callback(np.zeros((480, 1), np.float32), 480, None, status)
         stream.check()
     assert len(heard) == 3 and stream.num_dropouts == 1
-    now[0] += 3.5
+    now[0] += 5.5
     with pytest.raises(AudioError, match="`Built-in` has gone"):
         stream.check()
     fake.callback(np.zeros((480, 1), np.float32), 480, None, fine)

@@ -94,10 +94,16 @@ class Run:
     terminal: TerminalSink
     speaker: SpeakerSink | None
     is_paced: bool
+    is_quiet: bool
     num_samples: int = 0  # pushed so far
     is_interrupted: bool = False
     trouble: AudioError | None = None  # ended the source early
     num_warned: Counter[str] = field(default_factory=Counter)
+
+    def say(self, text: str) -> None:
+        """A note, unless the user wants none."""
+        if not self.is_quiet:
+            self.terminal.note(text)
 
     def watch(self) -> None:
         """Show new warnings of source and loudspeaker; raises AudioError when the loudspeaker has gone."""
@@ -135,10 +141,11 @@ def run(arguments: Namespace) -> int:
             _close([] if speaker is None else [speaker])
             raise
         sinks += [terminal] if speaker is None else [speaker, terminal]
-        live = Run(source, sinks, terminal, speaker, is_real_time and not source.is_paced)
+        is_paced = is_real_time and not source.is_paced
+        live = Run(source, sinks, terminal, speaker, is_paced, arguments.quiet)
         log = Log(sinks)
         try:
-            _play(live, session, translator, log, notes)
+            _play(live, session, translator, log)
         finally:
             _close([*sinks, source])
     return _report(live, summarize(log.facts, live.num_samples / SAMPLE_RATE), notes, is_real_time)
@@ -280,7 +287,7 @@ def _for_language(name: str, language: str, many: bool) -> Path:
     return path.with_suffix(f".{language}{path.suffix}") if many else path
 
 
-def _play(live: Run, session: SessionSettings, translator: Translator, log: Log, notes: Console) -> None:
+def _play(live: Run, session: SessionSettings, translator: Translator, log: Log) -> None:
     """Push the whole source and wait for its last word; notes in `live` what ended it early."""
     with Worker(translator.engine) as worker:
         try:
@@ -293,9 +300,7 @@ def _play(live: Run, session: SessionSettings, translator: Translator, log: Log,
             except KeyboardInterrupt:
                 if not live.source.is_endless:
                     raise
-                live.terminal.note(
-                    "no longer listening; what was said is still translated. Ctrl-C again ends at once."
-                )
+                live.say("no longer listening; what was said is still translated. Ctrl-C again ends at once.")
             opened.finish()
             while not opened.wait(0.2):  # short waits, so that Ctrl-C is heard on every platform
                 pass
@@ -309,7 +314,7 @@ def _play(live: Run, session: SessionSettings, translator: Translator, log: Log,
 
 def _listen(live: Run, opened: WorkerSession) -> None:
     if live.source.is_endless:
-        live.terminal.note("listening; Ctrl-C ends.")
+        live.say("listening; Ctrl-C ends.")
     chunks = live.source.chunks()
     for chunk in paced(chunks) if live.is_paced else chunks:
         _push(opened, chunk)

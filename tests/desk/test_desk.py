@@ -229,7 +229,8 @@ def test_speech_into_the_microphone_comes_out_translated_until_everything_is_unp
     assert len(places) > 20
     assert recording.started + places[0] / 100 == pytest.approx(spoken_at, abs=2.0)
     said_s = sum(int(str(item["num_samples"])) / int(str(item["rate"])) for item in facts(events, "Speech"))
-    assert (places[-1] - places[0]) / 100 == pytest.approx(said_s, abs=1.0)
+    # Not the span: a busy machine plays late, and then there are holes. The sentence itself has pauses.
+    assert 0.4 * said_s < len(places) / 100 < said_s + 0.5
 
     # The end is one line, and the files are whole.
     assert process.returncode == AudioError.exit_status
