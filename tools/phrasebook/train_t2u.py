@@ -43,7 +43,7 @@ FIELDS: Final[dict[str, Any]] = {
     "t2u_encoder_layers": 1,
     "t2u_encoder_ffn_dim": 384,
     "t2u_encoder_attention_heads": 4,
-    "t2u_decoder_layers": 3,
+    "t2u_decoder_layers": 2,
     "t2u_decoder_ffn_dim": 384,
     "t2u_decoder_attention_heads": 4,
     "t2u_max_position_embeddings": 2048,

@@ -276,7 +276,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, default=DEFAULT_WORK)
     parser.add_argument("--set", default="target")
-    parser.add_argument("--clips", type=int, default=2500, help="of each language")
+    parser.add_argument("--clips", type=int, default=3000, help="of each language")
     parser.add_argument("--minutes", type=float, default=90.0)
     parser.add_argument("--warm-minutes", type=float, default=25.0)
     parser.add_argument("--threads", type=int, default=1)
