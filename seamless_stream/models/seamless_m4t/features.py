@@ -13,7 +13,10 @@ from seamless_stream.errors import AudioError
 
 STACK = 2  # fbank frames per stacked frame
 VARIANCE_FLOOR = 1e-7
-PRIOR_FRAMES = 100  # what is known before the segment counts like a second of it
+PRIOR_FRAMES = 30  # what is known before the segment counts like 0.3 s of it
+LEVEL_FRAMES = (
+    50  # so much sound moves the prior half way to its own level: the first frames are mostly pre-roll
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,9 +72,23 @@ class Statistics:
 
 
 NO_STATISTICS = Statistics.of(np.zeros((0, NUM_MEL_BINS)))
-# Placeholder until measured below.
-SPEECH_MEAN = np.full(NUM_MEL_BINS, 12.0)
-SPEECH_DEVIATION = np.full(NUM_MEL_BINS, 3.0)
+# Speech in general, bin by bin: python -m tools.measure_normalisation --constants --limit 60
+# fmt: off
+SPEECH_MEAN = np.array([
+    5.9, 6.2, 7.3, 8.6, 9.7, 10.3, 10.7, 10.5, 10.2, 10.1, 10.4, 10.7, 10.9, 10.9, 10.7, 10.7,
+    10.7, 10.6, 10.6, 10.4, 10.3, 10.6, 10.4, 10.6, 10.6, 10.8, 10.8, 10.8, 10.8, 10.7, 10.7, 10.7,
+    10.7, 10.8, 10.9, 11.0, 11.2, 11.4, 11.5, 11.6, 11.7, 11.6, 11.7, 11.7, 11.8, 12.0, 12.2, 12.4,
+    12.5, 12.7, 12.8, 12.9, 12.9, 12.9, 12.9, 13.0, 13.0, 13.0, 13.1, 13.1, 13.2, 13.3, 13.3, 13.4,
+    13.4, 13.5, 13.6, 13.7, 13.8, 13.9, 14.0, 14.1, 14.2, 14.3, 14.4, 14.4, 14.5, 14.4, 14.3, 14.2,
+])
+SPEECH_DEVIATION = np.array([
+    2.8, 2.7, 3.3, 4.0, 4.6, 4.9, 5.0, 4.8, 4.4, 4.2, 4.3, 4.4, 4.3, 4.1, 3.9, 3.8,
+    3.7, 3.6, 3.4, 3.2, 3.2, 3.2, 3.1, 3.0, 2.9, 2.8, 2.7, 2.6, 2.4, 2.3, 2.1, 2.0,
+    1.9, 1.8, 1.9, 1.9, 1.9, 1.9, 1.9, 1.8, 1.7, 1.6, 1.5, 1.5, 1.4, 1.5, 1.5, 1.6,
+    1.7, 1.7, 1.7, 1.6, 1.6, 1.5, 1.4, 1.4, 1.3, 1.2, 1.2, 1.1, 1.1, 1.1, 1.1, 1.0,
+    1.0, 1.0, 1.0, 1.1, 1.1, 1.1, 1.1, 1.1, 1.1, 1.2, 1.2, 1.2, 1.1, 1.0, 0.9, 0.6,
+])
+# fmt: on
 
 
 def running(heard: Statistics, earlier: Statistics) -> Statistics:
@@ -82,6 +99,7 @@ def running(heard: Statistics, earlier: Statistics) -> Statistics:
     """
     known = heard + earlier
     level = float(known.mean.mean()) - float(SPEECH_MEAN.mean())
+    level *= known.count / (known.count + LEVEL_FRAMES)
     prior = Statistics.like(SPEECH_MEAN + level, SPEECH_DEVIATION, PRIOR_FRAMES) + earlier
     return heard + prior.worth(PRIOR_FRAMES)
 

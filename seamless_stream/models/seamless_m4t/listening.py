@@ -252,8 +252,10 @@ def _initial(encoder: SpeechEncoder) -> StreamState:
 
 def _keep(encoder: SpeechEncoder, segment: SpeechListening) -> int:
     """Conformer positions that the next state knows."""
-    bound = encoder.conformer.chunk_size * encoder.conformer.left_chunks
-    return bound if segment.mode == "chunked" else min(bound, segment.reach.left_frames)
+    chunk = encoder.conformer.chunk_size
+    bound = chunk * encoder.conformer.left_chunks
+    # What is settled in `windowed` may end inside a chunk, all of which sees the same chunks before it.
+    return bound if segment.mode == "chunked" else min(bound + chunk - 1, segment.reach.left_frames)
 
 
 def _chunks(segment: SpeechListening) -> tuple[SpeechListening, np.ndarray, int]:
