@@ -15,8 +15,10 @@ MAX_PERIOD: Final = 16  # tokens of the longest phrase that counts as a loop whe
 MIN_ROUNDS: Final = 4  # "no, no, no" is speech
 MIN_ROUNDS_OF_ONE: Final = 6  # a single token: digits of a number may be alike
 MIN_LOOP_TOKENS: Final = 8
-TOKENS_PER_SECOND: Final = 20.0  # no clip of the phrasebook has more than 12 of its small pieces
-SPARE_TOKENS: Final = 8  # a short sound may stand for a longer word of another language
+TOKENS_PER_SECOND: Final = 13.0  # of speech; no clip of the phrasebook has more than 12, most have 5
+SPARE_TOKENS: Final = 3
+EDGES_S: Final = 0.5  # of a segment is silence kept around the speech
+SHORT_S: Final = 1.5  # in a segment up to this length, too many tokens mean that there was no speech at all
 
 
 @dataclass(frozen=True)
@@ -49,14 +51,16 @@ def break_loop(hypothesis: Hypothesis) -> Guarded:
 
 
 def limit_length(hypothesis: Hypothesis) -> Guarded:
-    """More tokens than anybody can say in the time heard are held; text input has no such limit."""
+    """More tokens than anybody can say in the time heard: of a short segment nothing is believed, of a longer one the
+    rest is held. A detector's false alarm is short, and decoders make whole sentences of it. Text has no such limit.
+    """
     heard_s = hypothesis.heard_samples / SAMPLE_RATE
-    most = int(TOKENS_PER_SECOND * heard_s) + SPARE_TOKENS
+    most = int(TOKENS_PER_SECOND * max(0.0, heard_s - EDGES_S)) + SPARE_TOKENS
     num_tokens = len(hypothesis.token_ids)
     if not hypothesis.heard_samples or num_tokens <= most:
         return Guarded(hypothesis)
-    keep = whole_words(hypothesis, most)
-    return _cut(hypothesis, keep, f"The decoder gave {num_tokens} tokens for {heard_s:.1f} s of speech.")
+    keep = 0 if heard_s <= SHORT_S else whole_words(hypothesis, most)
+    return _cut(hypothesis, keep, f"The decoder gave {num_tokens} tokens for {heard_s:.1f} s of sound.")
 
 
 def guard(hypothesis: Hypothesis) -> Guarded:

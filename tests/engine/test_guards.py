@@ -65,23 +65,32 @@ def test_a_loop_that_was_committed_stays_but_grows_no_longer() -> None:
 
 def test_more_tokens_than_the_time_allows_are_held_between_words() -> None:
     tokens = [2 * i for i in range(2, 62)]
-    guarded = limit_length(heard(tokens, seconds=1.0))
-    assert len(guarded.hypothesis.token_ids) == 28
-    assert guarded.reason == "The decoder gave 60 tokens for 1.0 s of speech."
-    tokens[28] += 1  # does not begin a word, so the cut goes before the token in front of it
-    assert len(limit_length(heard(tokens, seconds=1.0)).hypothesis.token_ids) == 27
-    assert len(limit_length(heard(tokens, seconds=1.0, committed=40)).hypothesis.token_ids) == 40
+    guarded = limit_length(heard(tokens, seconds=2.5))
+    assert len(guarded.hypothesis.token_ids) == 29
+    assert guarded.reason == "The decoder gave 60 tokens for 2.5 s of sound."
+    tokens[29] += 1  # does not begin a word, so the cut goes before the token in front of it
+    assert len(limit_length(heard(tokens, seconds=2.5)).hypothesis.token_ids) == 28
+    assert len(limit_length(heard(tokens, seconds=2.5, committed=40)).hypothesis.token_ids) == 40
+
+
+@pytest.mark.parametrize("seconds", [0.3, 0.7, 0.8])  # a burst with its pre-roll and post-roll
+def test_nothing_is_believed_of_a_sentence_for_a_burst_of_sound(seconds: float) -> None:
+    guarded = limit_length(heard([2 * i for i in range(2, 11)], seconds))
+    assert guarded.hypothesis.token_ids == ()
+    assert guarded.reason == f"The decoder gave 9 tokens for {seconds} s of sound."
+    word = heard([2, 3, 5], seconds)
+    assert limit_length(word).hypothesis is word
 
 
 def test_a_fast_speaker_and_a_written_text_are_left_alone() -> None:
     tokens = [2 * i for i in range(2, 62)]
-    assert limit_length(heard(tokens, seconds=5.0)).reason == ""
+    assert limit_length(heard(tokens, seconds=5.5)).reason == ""
     assert limit_length(heard(tokens, seconds=0.0)).reason == ""
 
 
 def test_the_first_guard_that_acts_gives_the_reason() -> None:
-    both = guard(heard([2 * i for i in range(2, 40)] + [4, 6] * 20, seconds=1.0))
+    both = guard(heard([2 * i for i in range(2, 40)] + [4, 6] * 20, seconds=2.5))
     assert both.reason.startswith("The decoder repeated 2 tokens")
-    assert len(both.hypothesis.token_ids) == 28
+    assert len(both.hypothesis.token_ids) == 29
     fine = heard([2, 4, 6])
     assert guard(fine).hypothesis is fine

@@ -144,6 +144,15 @@ def test_alignatt_stops_at_the_first_held_token_but_not_for_committed_ones() -> 
     assert not policy.stops(hypothesis("", complete=False))
 
 
+def test_alignatt_holds_a_token_whose_frame_is_not_known_yet() -> None:
+    policy = AlignAtt(num_frames=4, rewind_frames=25)
+    assert policy.commit([hypothesis("_a _b _c", (2, 9), complete=False)], False) == 2
+    assert policy.commit([hypothesis("_a _b c", (2, 9), complete=False)], False) == 1
+    assert policy.commit([hypothesis("_a _b _c", (2,), complete=False, committed=2)], False) == 2
+    assert policy.stops(hypothesis("_a _b _c", (2, 17), complete=False))
+    assert not policy.stops(hypothesis("_a _b _c", (2, 9), complete=False))
+
+
 def test_alignatt_believes_nothing_of_a_hypothesis_that_jumps_back() -> None:
     policy = AlignAtt(num_frames=4, rewind_frames=25)
     back = replace(hypothesis("_a _b _c _d", (3, 40, 16, 14), committed=2), num_frames=60)
