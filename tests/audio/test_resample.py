@@ -56,3 +56,24 @@ def test_equal_rates_pass_through() -> None:
 def test_impossible_rates_are_named(rate: int) -> None:
     with pytest.raises(AudioError, match=f"`rate_in` must be 8000 to 192000 Hz, but is {rate}"):
         Resampler(rate)
+
+
+@pytest.mark.parametrize("rate", [8_000, 11_025, 44_100])
+def test_a_click_stays_where_it_was_after_minutes(rate: int) -> None:
+    """The filter's clock is a ratio of integers: no drift that minutes could add up."""
+    resampler, second = Resampler(rate, quality="LQ"), np.zeros(rate, np.float32)
+    click = second.copy()
+    click[rate // 3] = 1.0
+    pieces = [resampler.push(second) for _ in range(180)]
+    pieces += [resampler.push(click), resampler.push(second), resampler.flush()]
+    out = np.concatenate(pieces)
+    assert abs(len(out) - 182 * 16_000) <= 1
+    assert abs(int(np.argmax(np.abs(out))) - (180 + rate // 3 / rate) * 16_000) <= 1
+
+
+@pytest.mark.parametrize("rate", [8_001, 12_345, 37_800, 191_999])
+def test_odd_rates_keep_the_tone(rate: int) -> None:
+    out = in_cuts(Resampler(rate), tone(rate, 1.0), [rate // 30] * 20)
+    assert abs(len(out) - 16_000) <= 1
+    inside = slice(1_000, 15_000)
+    assert np.abs(out[inside] - tone(16_000, 1.0)[inside]).max() < 1e-3

@@ -17,6 +17,7 @@ from seamless_stream.audio.segmenter import (
 )
 from seamless_stream.audio.vad import VAD_WINDOW_SAMPLES as WINDOW
 from seamless_stream.audio.vad import WebrtcVad, Windows
+from seamless_stream.errors import SettingsError
 from seamless_stream.settings import SegmenterSettings
 
 SETTINGS = SegmenterSettings(
@@ -241,6 +242,49 @@ def test_endless_silence_needs_no_memory() -> None:
     grown = tracemalloc.get_traced_memory()[0] - before
     tracemalloc.stop()
     assert grown < 60_000  # the pre-roll; a minute of samples would be 3.8 MB
+
+
+def test_the_clock_is_exact_after_ten_hours() -> None:
+    """The same sound, heard at the start and ten hours later, has the same times plus ten hours, to the sample."""
+    late = 10 * 3_600 * 16_000 // WINDOW
+    probabilities = script((20, 0), (60, 1), (40, 0), (500, 1), (40, 0))
+    samples = noise(len(probabilities) * WINDOW + 100)
+
+    def times(first_window: int) -> list[tuple[object, ...]]:
+        segmenter = Segmenter(Scripted(probabilities), SETTINGS)
+        segmenter._now = first_window  # as after so much silence, which would take a minute to push
+        shift = first_window * WINDOW
+        events = segmenter.push(samples) + segmenter.flush()
+        return [
+            (type(e), e.start - shift, e.end - shift if isinstance(e, SegmentClosed) else None)
+            for e in events
+        ]
+
+    assert len(times(0)) > 10
+    assert times(late) == times(0)
+
+
+def test_the_clock_counts_silence() -> None:
+    """Ten minutes of silence push the clock as far as ten minutes are long, whatever the pushes."""
+    minute, probabilities = np.zeros(60 * 16_000, np.float32), [0.0] * (600 * 16_000 // WINDOW)
+    segmenter = Segmenter(Scripted([*probabilities, *script((60, 1), (50, 0))]), SETTINGS)
+    assert all(segmenter.push(minute) == [] for _ in range(10))
+    events = segmenter.push(noise(120 * WINDOW)) + segmenter.flush()
+    assert closed(events) == [(18_740, 18_817, "silence")]
+
+
+def test_no_settings_allow_sixteen_seconds() -> None:
+    with pytest.raises(SettingsError, match="at most 16000"):
+        SegmenterSettings(hard_max_ms=16_001)
+    chosen = SegmenterSettings(soft_max_ms=15_000, hard_max_ms=16_000)
+    segmenter, samples = Segmenter(Scripted([1.0] * 2_000), chosen), noise(2_000 * WINDOW)
+    found = closed(segmenter.push(samples) + segmenter.flush())
+    assert len(found) > 3 and max(end - start for start, end, _ in found) * WINDOW <= 16 * 16_000
+
+
+def test_the_defaults_are_the_facts() -> None:
+    chosen = SegmenterSettings()
+    assert (chosen.pre_roll_ms, chosen.soft_max_ms, chosen.hard_max_ms) == (300, 10_000, 14_000)
 
 
 def test_a_buffer_that_the_caller_fills_again_does_no_harm() -> None:
