@@ -215,7 +215,7 @@ def _show(out: Console, results: list[Result]) -> None:
         view.add_column(column, justify="left" if i == 0 else "right", no_wrap=True)
     for row in rows:
         view.add_row(*row)
-    widths = [max(map(len, cells)) + 1 for cells in zip(columns, *rows, strict=True)]
+    widths = [max(map(len, cells)) + 2 for cells in zip(columns, *rows, strict=True)]
     out.print(view, width=max(sum(widths), out.width))  # a narrow terminal wraps, it does not hide figures
     quality = results[0].scores["quality"]
     seconds = sum(result.scores["audio_s"] for result in results[:1])
