@@ -38,11 +38,13 @@ def in_room(samples: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return room
 
 
-def items(name: str, language: str, limit: int) -> Iterator[Item]:
-    """Clips of one set in a room."""
+def items(name: str, language: str, limit: int, clean: bool = False) -> Iterator[Item]:
+    """Clips of one set in a room, or as they are between silences."""
     rng = np.random.default_rng(0)
     for item in spoken(WORK, name, language, limit):
-        yield Item(in_room(item.samples, rng), item.language, item.text)
+        padded = np.pad(item.samples, (PRE_ROLL_SAMPLES, POST_ROLL_SAMPLES))
+        hiss = (0.1 * ROOM_LEVEL * rng.standard_normal(len(padded))).astype(np.float32)
+        yield Item(padded + hiss if clean else in_room(item.samples, rng), item.language, item.text)
 
 
 def print_constants(limit: int) -> None:
@@ -81,10 +83,10 @@ def heard(
     return [part.encoded for part in listened if part.encoded is not None]
 
 
-def measure(model: SeamlessM4T, name: str, limit: int) -> None:
+def measure(model: SeamlessM4T, name: str, limit: int, clean: bool) -> None:
     """One row of the table per language."""
     for language in LANGUAGES:
-        clips = list(items(name, language, limit))
+        clips = list(items(name, language, limit, clean))
         [before] = model.listen([model.open_segment(None)], [clips[-1].samples], [True])
         row = []
         for mode, after in ((None, None), ("reencode", None), ("chunked", None), ("chunked", before)):
@@ -104,6 +106,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--constants", action="store_true")
+    parser.add_argument("--clean", action="store_true", help="no room noise, and the clips' own level")
     parser.add_argument("--model", default="phrasebook")
     parser.add_argument("--limit", type=int, default=60, help="clips of each set and language")
     arguments = parser.parse_args()
@@ -114,7 +117,7 @@ def main() -> None:
     assert isinstance(model, SeamlessM4T)
     print("| clips | number | exact | reencode, running | chunked, running | chunked, second segment |")
     print("|---|---|---|---|---|---|")
-    measure(model, "seen", arguments.limit)
+    measure(model, "seen", arguments.limit, arguments.clean)
 
 
 if __name__ == "__main__":
