@@ -38,7 +38,8 @@ def silence(duration: float, rng: Generator) -> np.ndarray:
 def white_noise(duration: float, rng: Generator) -> np.ndarray:
     """Its level rises from -60 to -10 dB."""
     noise = rng.standard_normal(len(seconds_of(duration)))
-    return noise * np.geomspace(1e-3, 0.3, len(noise))
+    rising: np.ndarray = noise * np.geomspace(1e-3, 0.3, len(noise))
+    return rising
 
 
 def hum(duration: float, rng: Generator) -> np.ndarray:
@@ -100,7 +101,7 @@ def sounds(duration: float) -> Samples:
 def probabilities(streams: Samples) -> np.ndarray:
     """Streams [B, N] -> the network's probability of every window [B, W]."""
     network = load_silero()
-    windows = torch.from_numpy(streams).unflatten(1, (-1, VAD_WINDOW_SAMPLES))  # [B, W, 512]
+    windows = torch.from_numpy(streams).view(len(streams), -1, VAD_WINDOW_SAMPLES)  # [B, W, 512]
     state = network.init_state(len(streams))
     size = state.context.shape[1]
     before = torch.cat((state.context[:, None], windows[:, :-1, -size:]), dim=1)  # [B, W, 64]
@@ -114,7 +115,7 @@ def probabilities(streams: Samples) -> np.ndarray:
         x = (real.square() + imaginary.square()).sqrt()
         for convolution in (network.conv1, network.conv2, network.conv3, network.conv4):
             x = functional.relu(convolution(x))
-        for step in x.squeeze(-1).unflatten(0, (len(streams), -1)).unbind(1):
+        for step in x.view(len(streams), -1, x.shape[1]).unbind(1):
             h, c = network.lstm_cell(step, (h, c))
             found.append(network.final_conv(functional.relu(h).unsqueeze(-1)).sigmoid().flatten())
     return torch.stack(found, dim=1).numpy()
@@ -124,7 +125,7 @@ class KnownVad:
     """A detector whose probabilities were computed before."""
 
     def __init__(self, known: np.ndarray) -> None:
-        self._known = known.tolist()
+        self._known: list[float] = known.tolist()
 
     def reset(self) -> None:
         pass
