@@ -6,7 +6,8 @@
     ├── SettingsError       a choice of the user is impossible (language, task, option, YAML file)
     │   └── LanguageError   an unknown language, or one that the checkpoint cannot do
     ├── CheckpointError     a checkpoint is missing, damaged, or not what it says
-    └── ModelError          the model failed on this input; other inputs are not affected
+    ├── ModelError          the model failed on this input; other inputs are not affected
+    └── BusyError           there is no room for another session now
 
 Messages are sentences of one form: "`chunk_ms` must be a multiple of 10, but is 25."
 """
@@ -52,3 +53,9 @@ class ModelError(SeamlessStreamError):
     """The model failed on one input."""
 
     exit_status = 7
+
+
+class BusyError(SeamlessStreamError):
+    """No room for another session now; it may be there later, or elsewhere."""
+
+    exit_status = 9

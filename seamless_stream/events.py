@@ -78,4 +78,12 @@ class Failed:
     message: str
 
 
-Event = SegmentStarted | Partial | Final | Speech | SegmentEnded | Skipped | Failed
+@dataclass(frozen=True)
+class TargetsChanged:
+    """From this segment on the session translates into these languages."""
+
+    segment: int
+    languages: tuple[str, ...]
+
+
+Event = SegmentStarted | Partial | Final | Speech | SegmentEnded | Skipped | Failed | TargetsChanged

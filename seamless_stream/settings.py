@@ -127,6 +127,50 @@ class PolicySettings:
 
 
 @dataclass(frozen=True)
+class SpeechSettings:
+    """How translated speech is cut into pieces and how it keeps up."""
+
+    target_backlog_s: float = 1.0  # unplayed speech up to which nothing is hurried
+    max_backlog_s: float = 6.0  # beyond it clauses are left out
+    first_piece_units: int = 25  # of 20 ms; how much of a segment must be there before it is begun
+    piece_units: int = 50  # and before it is continued in the middle of a clause
+    crossfade_ms: int = 30  # between two decodings of the same time; twice as much is held back
+    max_tempo: float = 1.25
+
+    def __post_init__(self) -> None:
+        check(
+            self,
+            ("target_backlog_s", 0 <= self.target_backlog_s < math.inf, "0 or more"),
+            (
+                "max_backlog_s",
+                self.target_backlog_s + 1 <= self.max_backlog_s < math.inf,
+                f"at least 1 above `target_backlog_s` = {self.target_backlog_s}",
+            ),
+            ("first_piece_units", self.first_piece_units >= 1, "at least 1"),
+            ("piece_units", self.piece_units >= 1, "at least 1"),
+            ("crossfade_ms", 5 <= self.crossfade_ms <= 100, "from 5 to 100"),
+            ("max_tempo", 1 <= self.max_tempo <= 1.25, "from 1 to 1.25"),
+        )
+
+
+@dataclass(frozen=True)
+class EngineSettings:
+    """How many sessions share the model."""
+
+    max_sessions: int = 256
+    max_load: float = (
+        0.8  # part of the time that the model may be busy before it refuses another live session
+    )
+
+    def __post_init__(self) -> None:
+        check(
+            self,
+            ("max_sessions", self.max_sessions >= 1, "at least 1"),
+            ("max_load", 0 < self.max_load <= 1, "above 0 and at most 1"),
+        )
+
+
+@dataclass(frozen=True)
 class ModelSettings:
     """Which checkpoint, and where it runs."""
 
@@ -147,6 +191,8 @@ class SessionSettings:
     vad: VadName = "silero"
     encoder: EncoderMode | None = None  # None: what suits the checkpoint
     policy: PolicySettings = field(default_factory=PolicySettings)
+    speech: SpeechSettings = field(default_factory=SpeechSettings)
+    is_live: bool = False  # somebody listens: rather leave something out than fall behind
     decoding: DecodingSettings = field(default_factory=DecodingSettings)
     segmentation: SegmenterSettings = field(default_factory=SegmenterSettings)
 

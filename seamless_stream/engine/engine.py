@@ -17,12 +17,14 @@ from seamless_stream.audio.segmenter import Segmenter
 from seamless_stream.audio.vad import Vad, WebrtcVad
 from seamless_stream.engine.decoding import Sentence
 from seamless_stream.engine.policy import POLICIES
-from seamless_stream.engine.runner import Hearing, Runner, Speaking, Writing
+from seamless_stream.engine.runner import Hearing, Runner, Writing
 from seamless_stream.engine.scheduler import Scheduler
 from seamless_stream.engine.segment import Line, LineWatcher, Segment, inside_word
 from seamless_stream.engine.session import Cutter, Session, Whole
+from seamless_stream.engine.speech import Window
+from seamless_stream.engine.voice import Speaking
 from seamless_stream.errors import LanguageError, ModelError, SeamlessStreamError, SettingsError
-from seamless_stream.models.base import Capabilities, EncoderMode, EncoderOutput, SpeechTranslator, Units
+from seamless_stream.models.base import Capabilities, EncoderMode, EncoderOutput, SpeechTranslator
 from seamless_stream.models.languages import resolve_language
 from seamless_stream.models.vad import SileroVad
 from seamless_stream.settings import SessionSettings, VadName
@@ -104,6 +106,15 @@ Item = TypeVar("Item", bound=Owned)
 Result = TypeVar("Result")
 
 
+def _by_kind(speakings: Sequence[Speaking]) -> list[list[Speaking]]:
+    """What is spoken together: one language, voice and pace. None may be left out: each was asked for once."""
+    kinds: dict[tuple[str, int, float], list[Speaking]] = {}
+    for speaking in speakings:
+        kind = (speaking.line.language, speaking.speaker, speaking.ask.duration_factor)
+        kinds.setdefault(kind, []).append(speaking)
+    return [rows[i : i + MAX_ROWS] for rows in kinds.values() for i in range(0, len(rows), MAX_ROWS)]
+
+
 @dataclass(frozen=True, eq=False)
 class Reading:
     """A text that should be encoded."""
@@ -136,12 +147,19 @@ class Engine:
         mode: EncoderMode | None = None
         if policy.wants_open_segments and self.model.capabilities.encoder_modes:
             mode = settings.encoder or self.model.capabilities.encoder_modes[0]
-        tokenizer, prompt = self.model.tokenizer, self.model.prompt
-        session = Session(next(self._ids), settings, cutter, policy, tokenizer, prompt, mode)
+        session = Session(next(self._ids), settings, cutter, policy, self.model, mode)
         self._sessions[session.id] = session
         targets = ",".join(settings.target_languages)
         log.info("session %d opened: %s to %s", session.id, settings.task, targets)
         return session
+
+    def change_targets(self, session: Session, languages: Sequence[str]) -> None:
+        """Translate into these from the next segment on, where TargetsChanged says so.
+
+        Raises SettingsError or LanguageError where the checkpoint cannot do what is asked.
+        """
+        wanted = replace(session.settings, target_languages=tuple(languages))
+        session.change_targets(check_session(wanted, self.model.capabilities).target_languages)
 
     def close(self, session: Session) -> None:
         """Forget a session and its waiting work; what it has not read is lost."""
@@ -279,17 +297,18 @@ class Engine:
     # Speaking.
 
     def _speak(self) -> bool:
-        """What is written and not yet spoken, in one language and voice."""
-        speakings = [speaking for session in self._sessions.values() for speaking in session.unspoken()]
-        if not speakings:
-            return False
-        first = speakings[0]
-        batch = [s for s in speakings if (s.line.language, s.speaker) == (first.line.language, first.speaker)]
-        for speaking, (units, samples) in self._isolated(self._speak_batch, batch[:MAX_ROWS]):
-            self._sessions[speaking.session_id].spoken(speaking, units, samples)
-        return True
+        """All that is written and long enough, before more is written: so the pieces depend on the text alone."""
+        has_worked = False
+        while speakings := [s for session in self._sessions.values() for s in session.unspoken()]:
+            has_worked = True
+            for batch in _by_kind(speakings):
+                for speaking, (window, samples) in self._isolated(self._speak_batch, batch):
+                    self._sessions[speaking.session_id].spoken(speaking, window, samples)
+        return has_worked
 
-    def _speak_batch(self, batch: Sequence[Speaking]) -> list[tuple[Speaking, tuple[Units, np.ndarray]]]:
+    def _speak_batch(
+        self, batch: Sequence[Speaking]
+    ) -> list[tuple[Speaking, tuple[Window | None, np.ndarray]]]:
         return list(zip(batch, self._runner.speak(batch), strict=True))
 
     # Failures.

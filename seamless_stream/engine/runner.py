@@ -10,11 +10,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from seamless_stream.engine.decoding import Decoding, Sentence
 from seamless_stream.engine.segment import Line, LineWatcher, Piece, Segment
-from seamless_stream.models.base import EncoderMode, EncoderOutput, Listening, SpeechTranslator, Units
+from seamless_stream.engine.speech import Window
+from seamless_stream.engine.voice import Speaking
+from seamless_stream.models.base import EncoderMode, EncoderOutput, Listening, SpeechTranslator
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,22 +44,24 @@ class Writing:
     source_finished: bool
 
 
-@dataclass(frozen=True, eq=False)
-class Speaking:
-    """A line whose committed text should be spoken."""
-
-    session_id: int
-    segment: Segment
-    line: Line
-    speaker: int
-
-
 def join_encoded(parts: Sequence[EncoderOutput]) -> EncoderOutput:
     """Rows of batch 1 to one batch, filled up to the longest."""
     if len(parts) == 1:
         return parts[0]
     states = pad_sequence([part.states[0] for part in parts], batch_first=True)  # [B, S, D]
     return EncoderOutput(states, torch.cat([part.lengths for part in parts]))
+
+
+def clause(speaking: Speaking) -> tuple[list[int], Tensor]:
+    """Prompt and asked tokens with the hidden state of each of them, as if the clause were a text of its own."""
+    line, ask, hidden = speaking.line, speaking.ask, speaking.line.hidden
+    assert hidden is not None
+    prompt = len(line.prompt.token_ids)
+    ids = [*line.prompt.token_ids, *line.committed[ask.first : ask.last]]
+    # A hidden state predicts the next token: that of the language token stands before the clause's first one. The
+    # very last is not known where the policy stopped the decoder behind it; it predicts nothing that is spoken.
+    rows = [*range(prompt - 1), *range(prompt - 1 + ask.first, prompt + ask.last)]
+    return ids, hidden[[min(row, len(hidden) - 1) for row in rows]]
 
 
 class Runner:
@@ -107,20 +112,25 @@ class Runner:
         self._charge([writing.segment for writing in self.writings], started)
         return self._leave(over)
 
-    def speak(self, batch: Sequence[Speaking]) -> list[tuple[Units, np.ndarray]]:
-        """Units and samples [N] of lines in one language and voice."""
+    def speak(self, batch: Sequence[Speaking]) -> list[tuple[Window | None, np.ndarray]]:
+        """What each line speaks next, in one language, voice and pace: its window of units and all of its samples."""
         started = self._clock()
-        ids, hidden = [], []
-        for speaking in batch:
-            assert speaking.line.hidden is not None
-            ids.append([*speaking.line.prompt.token_ids, *speaking.line.committed])
-            hidden.append(speaking.line.hidden)
-        language = batch[0].line.language
-        units = self.model.units(ids, hidden, language)
-        repeated = [np.repeat(unit.ids, unit.repeats).tolist() for unit in units]
-        samples = self.model.vocode(repeated, language, batch[0].speaker)
+        language, speaker = batch[0].line.language, batch[0].speaker
+        inputs = [clause(speaking) for speaking in batch]
+        factor = batch[0].ask.duration_factor
+        units = self.model.units(
+            [ids for ids, _ in inputs], [hidden for _, hidden in inputs], language, duration_factor=factor
+        )
+        windows = [
+            s.track.plan(s.pieces, unit, is_final=s.line.is_final)
+            for s, unit in zip(batch, units, strict=True)
+        ]
+        wanted = [window.unit_ids for window in windows if window is not None]
+        vocoded = iter(self.model.vocode(wanted, language, speaker) if wanted else [])
+        none = np.zeros(0, np.float32)
+        samples = [none if window is None else next(vocoded) for window in windows]
         self._charge([speaking.segment for speaking in batch], started)
-        return list(zip(units, samples, strict=True))
+        return list(zip(windows, samples, strict=True))
 
     def drop(self, session_id: int) -> None:
         """Forget the lines of a session."""

@@ -48,6 +48,7 @@ class Line:
     )
     is_final: bool = False
     is_spoken: bool = False
+    is_guarded: bool = False  # a guard has acted, and it was said
 
     def full_prompt(self, inside_word: Tensor) -> Prompt:
         """The prompt of the next decode: what is committed is given, not found again.
@@ -127,6 +128,11 @@ class Segment:
     def fail(self) -> None:
         """Nothing more is done for it."""
         self.is_failed = True
+        self.give_up()
+
+    def give_up(self) -> None:
+        """Nothing more of it is heard."""
+        self.is_heard = True
         self._waiting.clear()
         self.num_waiting = 0
         self.listening = self.encoded = None

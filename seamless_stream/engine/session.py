@@ -5,7 +5,6 @@ and no batch: the engine asks what is `due`, and tells what became of it.
 """
 
 from collections import deque
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Protocol
 
@@ -14,10 +13,13 @@ import numpy as np
 from seamless_stream.audio.fbank import SAMPLE_RATE
 from seamless_stream.audio.segmenter import SegmentAudio, SegmentClosed, SegmentEvent, SegmentOpened
 from seamless_stream.engine.decoding import Decoded
+from seamless_stream.engine.guards import guard
 from seamless_stream.engine.hypothesis import Hypothesis
+from seamless_stream.engine.load import Overload, Relief
 from seamless_stream.engine.policy import Policy
-from seamless_stream.engine.runner import Speaking
 from seamless_stream.engine.segment import Line, Segment
+from seamless_stream.engine.speech import Window
+from seamless_stream.engine.voice import Speaking, Voice
 from seamless_stream.errors import SettingsError
 from seamless_stream.events import (
     Event,
@@ -27,9 +29,9 @@ from seamless_stream.events import (
     SegmentEnded,
     SegmentStarted,
     Skipped,
-    Speech,
+    TargetsChanged,
 )
-from seamless_stream.models.base import EncoderMode, Listening, Prompt, TextTokenizer, Units
+from seamless_stream.models.base import EncoderMode, Listening, SpeechTranslator
 from seamless_stream.settings import SessionSettings
 
 
@@ -87,8 +89,7 @@ class Session:
         settings: SessionSettings,
         cutter: Cutter,
         policy: Policy,
-        tokenizer: TextTokenizer,
-        prompt: Callable[[str], Prompt],
+        model: SpeechTranslator,
         mode: EncoderMode | None,
     ) -> None:
         self.id = session_id
@@ -99,8 +100,13 @@ class Session:
         # Where nothing is final, one line of greedy text is enough, and it can be stopped early.
         self.open_decoding = replace(settings.decoding, beams=1, sample=False)
         self._cutter = cutter
-        self._tokenizer = tokenizer
-        self._prompt = prompt
+        self._model = model
+        self._tokenizer = model.tokenizer
+        self._overload = Overload()
+        self.relief = Relief()
+        self.voices: dict[str, Voice] = {}
+        self._targets_changed = False
+        self._add_voices()
         self._num_samples = 0  # the session's clock: samples pushed so far
         self._num_segments = 0
         self._open: Segment | None = None
@@ -172,9 +178,13 @@ class Session:
         policy = self.settings.policy
         step = policy.decode_every_ms * SAMPLE_RATE // 1000 if self.policy.wants_open_segments else 0
         first = policy.first_decode_ms * SAMPLE_RATE // 1000
+        if self.settings.is_live:
+            self._relieve()
         found = []
         for segment in self.segments:
-            num_samples = segment.due_samples(step, first, skips=False)
+            num_samples = segment.due_samples(
+                step * self.relief.step_factor, first, skips=self.relief.skips_steps
+            )
             if num_samples is not None:
                 found.append((segment, num_samples))
             # What is heard of an open segment depends on the ones before it: their levels are its prior.
@@ -182,10 +192,37 @@ class Session:
                 break
         return found
 
+    def _relieve(self) -> None:
+        """Keep up: see how much audio waits, and leave out the oldest where it has been too much."""
+        waiting = sum(segment.num_waiting for segment in self.segments)
+        self.relief = self._overload.relief(waiting / SAMPLE_RATE)
+        if self.relief.drops_audio:
+            oldest = next(
+                (s for s in self.segments if s.num_waiting and s.has_ended and not s.num_decoding), None
+            )
+            if oldest is not None:
+                lost_s = oldest.num_waiting / SAMPLE_RATE
+                oldest.events.append(
+                    Skipped(oldest.number, "audio", f"the model is too slow: {lost_s:.1f} s were not heard")
+                )
+                self.give_up(oldest)
+
+    def give_up(self, segment: Segment) -> None:
+        """Hear no more of a segment; what is committed becomes its text."""
+        for line in segment.lines.values():
+            if not line.is_final:
+                self._finish(segment, line)
+        segment.give_up()
+
     def answer(
         self, segment: Segment, line: Line, hypothesis: Hypothesis, decoded: Decoded, *, source_finished: bool
     ) -> None:
         """A new hypothesis: commit what the policy says and tell the driver."""
+        guarded = guard(hypothesis)
+        hypothesis = guarded.hypothesis
+        if guarded.reason and not line.is_guarded:
+            line.is_guarded = True
+            segment.events.append(Skipped(segment.number, "text", guarded.reason))
         while len(line.hypotheses) >= self.policy.memory:
             line.hypotheses.popleft()
         line.hypotheses.append(hypothesis)
@@ -195,17 +232,32 @@ class Session:
         if not source_finished:
             self._show(segment, line, hypothesis)
             return
+        self._finish(segment, line)
+        if not hypothesis.is_complete and not guarded.reason:
+            limit = self.settings.decoding.max_new_tokens
+            segment.events.append(Skipped(segment.number, "text", f"`max_new_tokens` = {limit} was reached"))
+
+    def _finish(self, segment: Segment, line: Line) -> None:
+        """What is committed is the text."""
         line.is_final = True
         text = self._tokenizer.decode(list(line.committed))
         compute_s = segment.compute_s / len(segment.lines)
-        segment.events.append(
-            Final(
-                segment.number, line.language, text, segment.start_s, segment.end_s, line.committed, compute_s
-            )
-        )
-        if not hypothesis.is_complete:
-            limit = self.settings.decoding.max_new_tokens
-            segment.events.append(Skipped(segment.number, "text", f"`max_new_tokens` = {limit} was reached"))
+        place = (segment.start_s, segment.end_s)
+        segment.events.append(Final(segment.number, line.language, text, *place, line.committed, compute_s))
+
+    def change_targets(self, languages: tuple[str, ...]) -> None:
+        """Translate into these from the next segment on; the engine has checked them."""
+        self.settings = replace(self.settings, target_languages=languages)
+        self._add_voices()
+        self._targets_changed = True
+
+    def _add_voices(self) -> None:
+        if self.settings.task in ("s2st", "t2st"):
+            for language in self.settings.target_languages:
+                if language not in self.voices:
+                    self.voices[language] = Voice(
+                        self.id, self.settings, self._model.capabilities, self._tokenizer
+                    )
 
     def fail(self, segment: Segment, message: str) -> None:
         """A segment cannot be translated; what is committed stays."""
@@ -214,30 +266,32 @@ class Session:
             segment.events.append(Failed(segment.number, message))
 
     def unspoken(self) -> list[Speaking]:
-        """What should be spoken next: of each language the earliest."""
-        if self.settings.task not in ("s2st", "t2st"):
-            return []
-        found: dict[str, Speaking] = {}
-        for segment in self.segments:
-            for line in segment.lines.values():
-                is_ready = line.is_final and not line.is_spoken and not segment.is_failed
-                if is_ready and line.committed and line.language not in found:
-                    found[line.language] = Speaking(self.id, segment, line, self.settings.speaker)
-        return list(found.values())
+        """What should be spoken next: in each language one piece."""
+        found = []
+        for language, voice in self.voices.items():
+            waiting = [
+                (segment, segment.lines[language])
+                for segment in self.segments
+                if language in segment.lines and not segment.lines[language].is_spoken
+            ]
+            for segment, line in waiting:
+                if segment.is_failed:
+                    voice.drop(line)
+            rest = [(segment, line) for segment, line in waiting if not line.is_spoken]
+            speaking = voice.next(rest, self.position_s, is_mute=self.relief.is_mute)
+            if speaking is not None:
+                found.append(speaking)
+        return found
 
-    def spoken(self, speaking: Speaking, units: Units, samples: np.ndarray) -> None:
-        """Speech for the driver."""
-        segment, line = speaking.segment, speaking.line
-        line.is_spoken = True
-        segment.events.append(Speech(segment.number, line.language, samples, SAMPLE_RATE, tuple(units.ids)))
+    def spoken(self, speaking: Speaking, window: Window | None, samples: np.ndarray) -> None:
+        """What the model has said."""
+        self.voices[speaking.line.language].play(speaking, window, samples, self.position_s)
 
     def close_segments(self) -> None:
         """Say the end of every segment for which nothing more will come."""
-        speaks = self.settings.task in ("s2st", "t2st")
         for segment in self.segments:
             lines = segment.lines.values()
-            is_silent = segment.is_failed or not speaks
-            is_spoken = is_silent or all(line.is_spoken or not line.committed for line in lines)
+            is_spoken = all(line.is_spoken or line.language not in self.voices for line in lines)
             if segment.has_ended and segment.is_text_done and is_spoken and not segment.is_closed:
                 segment.is_closed = True
                 segment.listening = segment.encoded = None
@@ -268,9 +322,12 @@ class Session:
                 self._open = None
 
     def _start(self, start_samples: int, text: str | None) -> Segment:
-        lines = [Line(language, self._prompt(language)) for language in self.settings.target_languages]
+        lines = [Line(language, self._model.prompt(language)) for language in self.settings.target_languages]
         segment = Segment(self._num_segments, start_samples, lines, text)
         segment.events.append(SegmentStarted(segment.number, segment.start_s))
+        if self._targets_changed:
+            self._targets_changed = False
+            segment.events.append(TargetsChanged(segment.number, self.settings.target_languages))
         self._num_segments += 1
         self.segments.append(segment)
         return segment
