@@ -45,7 +45,8 @@ def white_noise(duration: float, rng: Generator) -> np.ndarray:
 def hum(duration: float, rng: Generator) -> np.ndarray:
     """The mains with harmonics."""
     t = seconds_of(duration)
-    return np.sum([0.1 / k * np.sin(2 * np.pi * 50 * k * t) for k in (1, 2, 3, 5)], axis=0)
+    tones: np.ndarray = np.sum([0.1 / k * np.sin(2 * np.pi * 50 * k * t) for k in (1, 2, 3, 5)], axis=0)
+    return tones
 
 
 def clicks(duration: float, rng: Generator) -> np.ndarray:
