@@ -308,6 +308,11 @@ class Decoding:
     def __len__(self) -> int:
         return len(self._sentences)
 
+    @property
+    def nbytes(self) -> int:
+        """Memory of the batch's keys and values."""
+        return self._state.nbytes if self._state is not None else 0
+
     @torch.inference_mode()
     def add(self, sentences: Sequence[Sentence], encoded: EncoderOutput) -> list[Sentence]:
         """Let them join: row i of `encoded` is what sentence i translates. Prompts may hold committed tokens.

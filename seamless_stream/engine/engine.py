@@ -16,6 +16,7 @@ from seamless_stream.audio.fbank import SAMPLE_RATE
 from seamless_stream.audio.segmenter import Segmenter
 from seamless_stream.audio.vad import Vad, WebrtcVad
 from seamless_stream.engine.decoding import Sentence
+from seamless_stream.engine.load import Load
 from seamless_stream.engine.policy import POLICIES
 from seamless_stream.engine.runner import Hearing, Runner, Writing
 from seamless_stream.engine.scheduler import Scheduler
@@ -23,16 +24,17 @@ from seamless_stream.engine.segment import Line, LineWatcher, Segment, inside_wo
 from seamless_stream.engine.session import Cutter, Session, Whole
 from seamless_stream.engine.speech import Window
 from seamless_stream.engine.voice import Speaking
-from seamless_stream.errors import LanguageError, ModelError, SeamlessStreamError, SettingsError
+from seamless_stream.errors import BusyError, LanguageError, ModelError, SeamlessStreamError, SettingsError
 from seamless_stream.models.base import Capabilities, EncoderMode, EncoderOutput, SpeechTranslator
 from seamless_stream.models.languages import resolve_language
 from seamless_stream.models.vad import SileroVad
-from seamless_stream.settings import SessionSettings, VadName
+from seamless_stream.settings import EngineSettings, SessionSettings, VadName
 
 log = logging.getLogger(__name__)
 
 MAX_BATCH_S = 60  # source audio in one batch: bounds the memory of a step
 MAX_ROWS = 64  # lines that are decoded together
+MEASURE_S = 1.0  # of audio of each live session between two looks at the load
 
 VADS: dict[VadName, Callable[[], Vad]] = {"silero": SileroVad, "webrtc": WebrtcVad}
 
@@ -127,8 +129,14 @@ class Reading:
 class Engine:
     """Sessions that share a model. Not thread-safe: one thread calls everything (`engine.worker` has one)."""
 
-    def __init__(self, model: SpeechTranslator, *, max_batch: int = 16) -> None:
+    def __init__(
+        self, model: SpeechTranslator, settings: EngineSettings | None = None, *, max_batch: int = 16
+    ) -> None:
         self.model = model
+        self.settings = settings or EngineSettings()
+        self._load = Load()
+        self._measured = (0.0, 0.0)  # audio of live sessions and work, when the load was last looked at
+        self._heard_before_s = 0.0  # audio of live sessions that are closed
         self._runner = Runner(model)
         self._scheduler: Scheduler[Segment] = Scheduler(max_batch, MAX_BATCH_S * SAMPLE_RATE)
         self._sessions: dict[int, Session] = {}
@@ -138,9 +146,11 @@ class Engine:
     def open(self, settings: SessionSettings, *, is_whole: bool = False) -> Session:
         """A new session; with `is_whole` all its audio is one segment, which the caller keeps short.
 
-        Raises SettingsError or LanguageError where the checkpoint cannot do what is asked.
+        Raises SettingsError or LanguageError where the checkpoint cannot do what is asked, and BusyError where there
+        is no room for another session.
         """
         settings = check_session(settings, self.model.capabilities)
+        self._admit(settings)
         cutter: Cutter = Segmenter(VADS[settings.vad](), settings.segmentation)
         cutter = Whole(cutter) if is_whole else cutter
         policy = POLICIES[settings.policy.name](settings.policy)
@@ -164,6 +174,7 @@ class Engine:
     def close(self, session: Session) -> None:
         """Forget a session and its waiting work; what it has not read is lost."""
         if self._sessions.pop(session.id, None) is not None:
+            self._heard_before_s += session.position_s if session.settings.is_live else 0.0
             self._scheduler.remove(session.id)
             self._runner.drop(session.id)
             log.info("session %d closed after %.1f s of audio", session.id, session.position_s)
@@ -175,7 +186,47 @@ class Engine:
         has_worked |= self._speak()
         for session in self._sessions.values():
             session.close_segments()
+        self._measure()
         return has_worked
+
+    @property
+    def load(self) -> float:
+        """Part of its time that the model works for the live sessions that are open, as measured lately."""
+        return self._load.per_session * sum(session.settings.is_live for session in self._sessions.values())
+
+    def stats(self) -> list[dict[str, float]]:
+        """Of each session: source time heard, audio that waits, speech not yet played, level of relief, memory."""
+        return [
+            {
+                "session": session.id,
+                "position_s": session.position_s,
+                "waiting_s": session.waiting_s,
+                "unplayed_s": session.unplayed_s,
+                "overload_level": session.overload_level,
+                "nbytes": session.nbytes + self._runner.nbytes_of(session.id),
+            }
+            for session in self._sessions.values()
+        ]
+
+    def _admit(self, settings: SessionSettings) -> None:
+        """Refuse what there is no room for."""
+        num_sessions = len(self._sessions)
+        if num_sessions >= self.settings.max_sessions:
+            raise BusyError(f"The engine must have room for another session, but has {num_sessions} of them.")
+        expected = self.load + self._load.per_session
+        if settings.is_live and self.load > 0 and expected > self.settings.max_load:
+            raise BusyError(
+                f"The model must have time for another live session, but {num_sessions} sessions take"
+                f" {100 * self.load:.0f} % of it and `max_load` is {100 * self.settings.max_load:.0f} %."
+            )
+
+    def _measure(self) -> None:
+        live = [session for session in self._sessions.values() if session.settings.is_live]
+        audio_s = self._heard_before_s + sum(session.position_s for session in live)
+        busy_s = self._runner.busy_s
+        if live and audio_s - self._measured[0] >= MEASURE_S * len(live):
+            self._load.add(audio_s - self._measured[0], busy_s - self._measured[1])
+            self._measured = (audio_s, busy_s)
 
     # Hearing.
 

@@ -138,6 +138,11 @@ class Runner:
         self._decoding.drop([writing.sentence for writing in gone])
         self.writings = [writing for writing in self.writings if writing.session_id != session_id]
 
+    def nbytes_of(self, session_id: int) -> int:
+        """Memory of a session's rows in the decoder's batch, roughly: its equal share."""
+        rows = sum(writing.session_id == session_id for writing in self.writings)
+        return self._decoding.nbytes * rows // max(1, len(self.writings))
+
     def restart(self) -> list[Writing]:
         """After a failure in the decoder's batch: empty it and give back its lines."""
         writings, self.writings = self.writings, []

@@ -167,6 +167,21 @@ class Session:
         return sum(segment.nbytes for segment in self.segments)
 
     @property
+    def waiting_s(self) -> float:
+        """Audio of segments that is not heard yet."""
+        return sum(segment.num_waiting for segment in self.segments) / SAMPLE_RATE
+
+    @property
+    def unplayed_s(self) -> float:
+        """Speech that is not played yet, of the language that is most behind, if it is played at once."""
+        return max((voice.backlog_s(self.position_s) for voice in self.voices.values()), default=0.0)
+
+    @property
+    def overload_level(self) -> int:
+        """How much is done to catch up: 0 nothing, see `load.LADDER`."""
+        return self._overload.level
+
+    @property
     def position_s(self) -> float:
         """Source time heard so far."""
         return self._num_samples / SAMPLE_RATE
@@ -194,8 +209,7 @@ class Session:
 
     def _relieve(self) -> None:
         """Keep up: see how much audio waits, and leave out the oldest where it has been too much."""
-        waiting = sum(segment.num_waiting for segment in self.segments)
-        self.relief = self._overload.relief(waiting / SAMPLE_RATE)
+        self.relief = self._overload.relief(self.waiting_s)
         if self.relief.drops_audio:
             oldest = next(
                 (s for s in self.segments if s.num_waiting and s.has_ended and not s.num_decoding), None
