@@ -1,6 +1,6 @@
-"""Write a SeamlessM4T v2 checkpoint with random weights in Hugging Face layout.
+"""Write a checkpoint with random weights in Hugging Face layout: SeamlessM4T v2, or a tiny one that only writes text.
 
-    python -m tools.make_random_checkpoint --size tiny|v2-large --output DIR [--seed N]
+    python -m tools.make_random_checkpoint --size tiny|v2-large|tiny-speech2text... --output DIR [--seed N]
 
 Shapes and names come from `transformers` on the meta device (a development dependency); weights are drawn and
 written tensor by tensor, so that the full size needs the memory of one. The four tied names are left out, as
@@ -26,6 +26,7 @@ import torch
 from torch import Tensor
 
 from seamless_stream.models.languages import LANGUAGES, SPEECH_CODES
+from tools.random_text_only import NAME_OF_SIZE, make_text_only
 
 MAX_SHARD_BYTES = 5_000_000_000
 SPECIAL_UNITS = 4  # unit ids 0..3 are bos, pad, eos, unk
@@ -270,6 +271,9 @@ def make_checkpoint(
     output: Path, size: str, *, seed: int = 0, max_shard_bytes: int = MAX_SHARD_BYTES
 ) -> None:
     """Write all files of one checkpoint into `output`, which is created."""
+    if size in NAME_OF_SIZE:
+        make_text_only(output, size, made_up_sentences(500, seed), seed=seed)
+        return
     from transformers import SeamlessM4TFeatureExtractor, SeamlessM4Tv2Config, SeamlessM4Tv2Model
 
     recipe = RECIPES[size]
@@ -297,7 +301,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--size", choices=sorted(RECIPES), required=True)
+    parser.add_argument("--size", choices=sorted([*RECIPES, *NAME_OF_SIZE]), required=True)
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()

@@ -18,7 +18,8 @@ from seamless_stream.settings import DecodingSettings
 
 TOLERANCES = {torch.float32: 1e-4, torch.float64: 1e-9}
 DTYPES = pytest.mark.parametrize("dtype", TOLERANCES, ids=["float32", "float64"])
-MAX_NEW_TOKENS = 24
+MAX_NEW_TOKENS = 16
+SOUNDS = tiny.sounds()[1:4]
 
 
 @pytest.fixture(scope="module", params=enumerate(family.VARIANTS), ids=lambda param: param[1].name)
@@ -89,20 +90,31 @@ def test_decoder(pair: family.Pair, dtype: torch.dtype) -> None:
             first += count
 
 
+def settings_for(beams: int) -> DecodingSettings:
+    return DecodingSettings(beams=beams, max_new_tokens=MAX_NEW_TOKENS, no_repeat_ngram=2)
+
+
 def reference_options(beams: int) -> dict[str, Any]:
-    return {"num_beams": beams, "max_new_tokens": MAX_NEW_TOKENS, "do_sample": False, "early_stopping": False}
+    """The same choices in the reference's words."""
+    return {
+        "num_beams": beams,
+        "max_new_tokens": MAX_NEW_TOKENS,
+        "no_repeat_ngram_size": 2,
+        "do_sample": False,
+        "early_stopping": False,
+    }
 
 
-@pytest.mark.parametrize("beams", [1, 2, 5])
+@pytest.mark.parametrize("beams", [1, 5])
 def test_tokens_and_text(pair: family.Pair, beams: int) -> None:
     """The whole way from samples; a multilingual checkpoint's language is a part of the prompt."""
     reference, model = pair.both(torch.float32)
-    settings = DecodingSettings(beams=beams, max_new_tokens=MAX_NEW_TOKENS)
-    encoded = model.encode(tiny.sounds())
-    for language in model.capabilities.target_languages[:3]:
+    settings = settings_for(beams)
+    encoded = model.encode(SOUNDS)
+    for language in model.capabilities.target_languages[:2]:
         prompt = model.prompt(language)
         ours = decode(model.decoder, encoded, prompt, settings)
-        for samples, decoded in zip(tiny.sounds(), ours, strict=True):
+        for samples, decoded in zip(SOUNDS, ours, strict=True):
             theirs = reference.generate(
                 family.reference_features(samples),
                 decoder_input_ids=torch.tensor([prompt.token_ids]),
@@ -122,8 +134,7 @@ def test_forced_first_token(pair: family.Pair) -> None:
     samples = tiny.sounds()[0]
     answers = set()
     for tag, code in zip(family.TAGS, pair.variant.languages, strict=True):
-        settings = DecodingSettings(max_new_tokens=MAX_NEW_TOKENS)
-        (ours,) = decode(model.decoder, model.encode([samples]), model.prompt(code), settings)
+        (ours,) = decode(model.decoder, model.encode([samples]), model.prompt(code), settings_for(1))
         theirs = reference.generate(
             family.reference_features(samples),
             forced_bos_token_id=pair.tokenizer.lang_code_to_id[tag],
@@ -152,8 +163,7 @@ def test_tokenizer(pair: family.Pair) -> None:
 def test_answers_are_worth_comparing(pair: family.Pair) -> None:
     """Tokens vary, and some answers end."""
     _, model = pair.both(torch.float32)
-    settings = DecodingSettings(max_new_tokens=MAX_NEW_TOKENS)
     prompt = model.prompt(model.capabilities.target_languages[0])
-    ours = decode(model.decoder, model.encode(tiny.sounds()), prompt, settings)
-    assert len({token for decoded in ours for token in decoded.token_ids}) >= 6
+    ours = decode(model.decoder, model.encode(tiny.sounds()), prompt, settings_for(1))
+    assert len({token for decoded in ours for token in decoded.token_ids}) >= 8
     assert len({tuple(decoded.token_ids) for decoded in ours}) >= 3

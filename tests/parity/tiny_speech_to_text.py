@@ -66,10 +66,12 @@ VARIANTS = (
     Variant(
         "s2t-unscaled-mustc-en-fr-st",
         {"scale_embedding": False, "activation_function": "gelu", "decoder_attention_heads": 1},
+        eos_boost=1.0,
     ),
     Variant(
         "s2t-three-convolutions-mustc-en-es-st",
         {"num_conv_layers": 3, "conv_kernel_sizes": [5, 3, 1], "decoder_layers": 4, "conv_channels": 40},
+        eos_boost=1.0,
     ),
     Variant(
         "s2t-wide-mustc-multilingual-st",

@@ -74,6 +74,36 @@ def middle_heads(config: SeamlessM4TConfig) -> tuple[tuple[int, int], ...]:
     return tuple((layer, head) for head in range(config.decoder_attention_heads))
 
 
+def _capabilities(config: SeamlessM4TConfig, tables: GenerationConfig, parts: frozenset[str]) -> Capabilities:
+    languages = tuple(tables.text_languages)
+    tasks = frozenset(task for task in TASKS if PARTS_OF_TASK[task] <= parts)
+    if not tables.speech_languages:
+        tasks -= {"s2st", "t2st"}
+    return Capabilities(
+        family="seamless_m4t_v2",
+        tasks=tasks,
+        source_languages=languages,
+        target_languages=languages,
+        speech_languages=tables.speech_languages,
+        num_speakers=config.vocoder_num_spkrs,
+        sample_rate=16_000,
+        encoder_modes=(
+            listening.modes(config.speech_encoder_chunk_size) if "speech_encoder" in parts else ()
+        ),
+        has_alignment=True,
+        streams_speech=True,
+        samples_per_unit=config.samples_per_unit,
+        vocoder_reach_units=reach_units(config),
+    )
+
+
+def capabilities(files: CheckpointFiles) -> Capabilities:
+    """What a checkpoint can do, without its weights; raises CheckpointError."""
+    return _capabilities(
+        parse_config(files.config), parse_generation_config(files.generation_config), ALL_PARTS
+    )
+
+
 class SeamlessM4T:
     """One loaded checkpoint. Calls are functions of their arguments; nothing is kept between them.
 
@@ -97,26 +127,7 @@ class SeamlessM4T:
         self.tokenizer = tokenizer
         self.decoder = TextDecoder(network, tuple(sorted(alignment_heads)) or middle_heads(config))
         self.vocoder_durations = vocoder_durations
-        languages = tuple(tables.text_languages)
-        tasks = frozenset(task for task in TASKS if PARTS_OF_TASK[task] <= network.parts)
-        if not tables.speech_languages:
-            tasks -= {"s2st", "t2st"}
-        self.capabilities = Capabilities(
-            family="seamless_m4t_v2",
-            tasks=tasks,
-            source_languages=languages,
-            target_languages=languages,
-            speech_languages=tables.speech_languages,
-            num_speakers=config.vocoder_num_spkrs,
-            sample_rate=16_000,
-            encoder_modes=(
-                listening.modes(config.speech_encoder_chunk_size) if "speech_encoder" in network.parts else ()
-            ),
-            has_alignment=True,
-            streams_speech=True,
-            samples_per_unit=config.samples_per_unit,
-            vocoder_reach_units=reach_units(config),
-        )
+        self.capabilities = _capabilities(config, tables, network.parts)
 
     @property
     def device(self) -> torch.device:

@@ -35,3 +35,8 @@ _DERIVED = ("model.encoder.embed_positions.weights", "model.decoder.embed_positi
 def to_ours(name: str) -> str | None:
     """Our name of a checkpoint's tensor; None for one that nothing needs; an unknown name stays as it is."""
     return None if name in _DERIVED else _TABLE.to_ours(name) or name
+
+
+def to_theirs(name: str) -> str | None:
+    """The checkpoint's name of one of our tensors: the inverse, for tools that write checkpoints."""
+    return _TABLE.to_theirs(name)

@@ -17,13 +17,13 @@ _IGNORED_IN_ENCODER = frozenset(
     "vocab_size hidden_dropout activation_dropout attention_dropout feat_proj_dropout feat_quantizer_dropout "
     "final_dropout layerdrop initializer_range num_feat_extract_layers apply_spec_augment mask_time_prob "
     "mask_time_length mask_time_min_masks mask_feature_prob mask_feature_length mask_feature_min_masks "
-    "mask_channel_prob mask_channel_length mask_channel_min_space mask_channel_other mask_channel_selection mask_time_min_space "
-    "mask_time_other mask_time_selection feat_extract_dropout hidden_dropout_prob gradient_checkpointing "
-    "num_codevectors_per_group num_codevector_groups contrastive_logits_temperature num_negatives codevector_dim "
-    "proj_codevector_dim diversity_loss_weight ctc_loss_reduction ctc_zero_infinity use_weighted_layer_sum "
-    "classifier_proj_size tdnn_dim tdnn_kernel tdnn_dilation xvector_output_dim pad_token_id bos_token_id eos_token_id "
-    "adapter_kernel_size adapter_stride num_adapter_layers adapter_attn_dim output_hidden_size tie_word_embeddings "
-    "decoder_start_token_id".split()
+    "mask_channel_prob mask_channel_length mask_channel_min_space mask_channel_other mask_channel_selection "
+    "mask_time_min_space mask_time_other mask_time_selection feat_extract_dropout hidden_dropout_prob "
+    "gradient_checkpointing num_codevectors_per_group num_codevector_groups contrastive_logits_temperature "
+    "num_negatives codevector_dim proj_codevector_dim diversity_loss_weight ctc_loss_reduction "
+    "ctc_zero_infinity use_weighted_layer_sum classifier_proj_size tdnn_dim tdnn_kernel tdnn_dilation "
+    "xvector_output_dim pad_token_id bos_token_id eos_token_id adapter_kernel_size adapter_stride "
+    "num_adapter_layers adapter_attn_dim output_hidden_size tie_word_embeddings decoder_start_token_id".split()
 )
 _IGNORED_IN_DECODER = frozenset(
     "dropout attention_dropout activation_dropout decoder_layerdrop init_std num_attention_heads hidden_size "

@@ -17,7 +17,9 @@ SPACE = "▁"
 
 def read_merges(file: Path) -> dict[tuple[str, str], int]:
     """Rank of each pair in a merges.txt; raises CheckpointError."""
-    lines = file.read_text(encoding="utf-8").split("\n")
+    lines = file.read_text(encoding="utf-8").split("\n")[
+        :-1
+    ]  # as in the reference, which drops an unclosed line
     pairs = [tuple(line.split()[:2]) for line in lines if line.strip()]
     if any(len(pair) != 2 for pair in pairs):
         raise CheckpointError(f"`{file}` must hold pairs of pieces, but does not.")
