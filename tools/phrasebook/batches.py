@@ -106,6 +106,16 @@ def mask(frames: np.ndarray, rng: np.random.Generator, strength: float) -> None:
         frames[start : start + width] = 0
 
 
+def pad_silence(frames: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Up to half a second more of the clip's own quiet before and behind it, as a segmenter leaves it."""
+    quiet = frames[np.argsort(frames.mean(axis=1))[:5]].mean(axis=0)
+    parts = []
+    for longest in (40, 50):
+        size = (int(rng.integers(0, longest + 1)), frames.shape[1])
+        parts.append((quiet + rng.uniform(0, 1) * rng.normal(0, 1, size)).astype(frames.dtype))
+    return np.concatenate([parts[0], frames, parts[1]])
+
+
 def running_normalise(frames: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Statistics of a random beginning only, as a stream has them while the speaker is still talking."""
     prefix = frames[: int(rng.integers(min(MIN_PREFIX_FRAMES, len(frames)), len(frames) + 1))]
@@ -118,6 +128,8 @@ def augment(frames: np.ndarray, rng: np.random.Generator, strength: float) -> np
     """Raw log-mel of one clip -> normalised, warped and masked frames; `strength` 0 to 1 scales all of it."""
     tempo, pitch = 1 + strength * rng.uniform(-0.12, 0.14), 1 + strength * rng.uniform(-0.1, 0.11)
     frames = warp(frames, float(tempo), float(pitch))
+    if rng.random() < strength:
+        frames = pad_silence(frames, rng)
     if rng.random() < 0.3 * strength:  # broadband noise at a random level under the speech
         floor = frames.max() - rng.uniform(4, 12)
         frames = np.logaddexp(frames, floor + rng.normal(0, 1, frames.shape).astype(np.float32)).astype(
