@@ -33,7 +33,7 @@ from tools.phrasebook.align import spelled
 from tools.phrasebook.corpus import DEFAULT_WORK
 from tools.phrasebook.export import generation_json
 from tools.phrasebook.recipe import CONFIG, LANGUAGES, Text, read_phrases
-from tools.phrasebook.train_vocoder import encode_set
+from tools.phrasebook.train_vocoder import encode_set, guessed_path, write_units
 from tools.phrasebook.units import NUM_UNITS, load_units, neighbours, units_path
 
 NUM_CHARACTERS: Final = 160  # rows kept free for the letters of more languages
@@ -93,6 +93,7 @@ def wanted_units(work: Path) -> Wanted:
 class Sentence:
     """One target sentence as the T2U reads and should speak it."""
 
+    clip: int  # of its set
     hidden: Tensor  # [n + 2, D], of [</s>, lang, t1..tn]
     counts: Tensor  # [n + 2] characters per position
     char_ids: Tensor  # [C]
@@ -145,7 +146,7 @@ class Corpus:
         """All usable sentences of one language; half of them translated, half only repeated."""
         clips = encode_set(self.work, self.name, language, self.limit)
         with np.load(self.work / "align" / self.name / f"{language}.npz") as data:
-            chosen = [int(i) for i in data["clips"]]
+            chosen = [int(i) for i in data["clips"] if i < len(clips.units)]
             durations = np.split(data["durations"].astype(np.int64), np.cumsum(data["counts"])[:-1])
         found = []
         for first in range(0, len(chosen), 64):
@@ -155,7 +156,7 @@ class Corpus:
             states = decoder_states(self.network, sources, targets)
             for i, text, target, hidden in zip(part, texts, targets, states, strict=True):
                 sentence = self._sentence(
-                    text[language], target, hidden, durations[i], clips.units[chosen[i]]
+                    chosen[i], text[language], target, hidden, durations[i], clips.units[chosen[i]]
                 )
                 found += [sentence] if sentence else []
         return found
@@ -171,12 +172,19 @@ class Corpus:
         return sources, [self.text.target(text[language], language)[:-1] for text in texts]
 
     def _sentence(
-        self, text: str, target: list[int], hidden: Tensor, durations: np.ndarray, units: np.ndarray
+        self,
+        clip: int,
+        text: str,
+        target: list[int],
+        hidden: Tensor,
+        durations: np.ndarray,
+        units: np.ndarray,
     ) -> Sentence | None:
         spelling = spell(target[2:], self.tables, CONFIG.eos_token_id, CONFIG.pad_token_id)
         if len(spelling.char_ids) != len(durations) or len(spelled(text)) != len(durations):
             return None
         return Sentence(
+            clip,
             hidden,
             torch.tensor([0, *spelling.counts, 0]),
             torch.tensor(spelling.char_ids),
@@ -190,27 +198,51 @@ def padded(rows: list[Tensor]) -> Tensor:
     return pad_sequence(rows, batch_first=True)
 
 
-def losses(
-    model: TextToUnit, right: Wanted, batch: list[Sentence], training: bool
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Cross-entropy of units with true durations, squared error of log durations, share of units exactly right."""
+def spoken_with_true_durations(
+    model: TextToUnit, batch: list[Sentence], training: bool = False
+) -> tuple[Tensor, Tensor]:
+    """Unit logits [B, U, V] and the durations that the model would have chosen, as logarithms [B, C]."""
     hidden = padded([s.hidden for s in batch])
     if training:
         kept = (torch.rand(len(batch), 1, 1) >= DROP_STATES).float()
         hidden = kept * (hidden + STATE_NOISE * torch.randn_like(hidden))
     lengths = torch.tensor([len(s.hidden) for s in batch])
-    counts, durations = padded([s.counts for s in batch]), padded([s.durations for s in batch])
+    counts = padded([s.counts for s in batch])
     characters = model.characters_of(hidden, lengths, padded([s.char_ids for s in batch]), counts)
     if training:
         characters = F.dropout(characters, 0.1)
     inside = length_mask(counts.sum(1), characters.shape[1])
     guessed = model.durations(characters, inside[:, :, None].to(characters.dtype))
+    return model.units_of(characters, padded([s.durations for s in batch])), guessed
+
+
+def losses(
+    model: TextToUnit, right: Wanted, batch: list[Sentence], training: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Cross-entropy of units with true durations, squared error of log durations, share of units exactly right."""
+    durations = padded([s.durations for s in batch])
+    num_chars = torch.tensor([len(s.char_ids) for s in batch])
+    logits, guessed = spoken_with_true_durations(model, batch, training)
+    inside = length_mask(num_chars, durations.shape[1])
     duration = (guessed - torch.log1p(durations.float())).square()[inside].mean()
-    logits = model.units_of(characters, durations)
     wanted = padded([s.units for s in batch])
     spoken = length_mask(durations.sum(1), wanted.shape[1])
     unit = right.loss(logits[spoken], wanted[spoken])
     return unit, duration, (logits[spoken].argmax(1) == wanted[spoken]).float().mean()
+
+
+@torch.inference_mode()
+def write_guesses(model: TextToUnit, work: Path, name: str, language: str, sentences: list[Sentence]) -> None:
+    """What the model says with true durations, clip by clip, for the vocoder to learn from; else the true units."""
+    units = encode_set(work, name, language).units
+    order = sorted(sentences, key=lambda s: len(s.units))
+    for first in range(0, len(order), 16):
+        batch = order[first : first + 16]
+        logits, _ = spoken_with_true_durations(model, batch)
+        for sentence, row in zip(batch, logits, strict=True):
+            said = row[: len(sentence.units), SPECIAL_UNITS:].argmax(1)
+            units[sentence.clip] = said.numpy().astype(np.int16)
+    write_units(guessed_path(work, name, language), units)
 
 
 def shuffled(sentences: list[Sentence], seed: int) -> Iterator[list[Sentence]]:
@@ -253,12 +285,16 @@ class Trainer:
             self.average[name].lerp_(value, 1 - keep)
         return float(unit.detach()), float(duration.detach()), float(right)
 
+    def averaged(self) -> TextToUnit:
+        """What is kept in the end."""
+        model = TextToUnit(t2u_config())
+        model.load_state_dict(self.average)
+        return model.eval()
+
     @torch.no_grad()
     def check(self, batch: list[Sentence]) -> str:
         """Held-out figures of the averaged weights."""
-        model = TextToUnit(t2u_config())
-        model.load_state_dict(self.average)
-        unit, duration, right = losses(model.eval(), self.right, batch, training=False)
+        unit, duration, right = losses(self.averaged(), self.right, batch, training=False)
         shares = f"units {float(unit):.3f} ({float(right):.1%} right)"
         return f"held out: {shares}, log durations {float(duration):.3f}"
 
@@ -319,13 +355,11 @@ def main() -> None:
     held_out = [s for found in by_language for s in found[:HELD_OUT]]
     sentences = [s for found in by_language for s in found[HELD_OUT:]]
     print(f"{len(sentences)} sentences, {len(held_out)} held out", flush=True)
-    train(
-        Trainer(args.work / "t2u", wanted_units(args.work)),
-        sentences,
-        held_out,
-        args.minutes,
-        corpus.tables.char_to_id,
-    )
+    trainer = Trainer(args.work / "t2u", wanted_units(args.work))
+    train(trainer, sentences, held_out, args.minutes, corpus.tables.char_to_id)
+    model = trainer.averaged()
+    for language, found in zip(LANGUAGES, by_language, strict=True):
+        write_guesses(model, args.work, args.set, language, found)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """Trains the vocoder of the phrasebook: units of the target voices to their samples.
 
-Starts with spectral losses alone and adds discriminators later; resumes where it stopped. Writes the averaged
-weights under our own names, the architecture fields it decided, a log and curves into W/vocoder.
+Starts with spectral losses alone and adds discriminators later; resumes where it stopped, and with `--guessed` also
+learns to speak what the T2U says instead of the true units. Writes the averaged weights under our own names, the
+architecture fields it decided, a log and curves into W/vocoder.
 """
 
 import argparse
@@ -44,6 +45,7 @@ SPEAKER: Final = 0
 CROP_UNITS: Final = 32
 EDGE_UNITS: Final = 2  # on either side of a crop: not counted, the generator lacks what is beside them
 BATCH: Final = 2
+GUESSED_SHARE: Final = 0.6
 JUDGED_SAMPLES: Final = 6_400  # of each crop; judging is dearer than speaking
 EMA: Final = 0.995
 CLIP_NORM: Final = 100.0
@@ -85,27 +87,46 @@ class UnitClips:
     speech: ClipSet
     language: int
     units: list[np.ndarray]
+    guessed: list[np.ndarray] | None = None  # what the T2U says with true durations
 
-    def crop(self, index: int, start: int, count: int) -> tuple[np.ndarray, np.ndarray]:
-        """`count` units from `start` and their levelled samples."""
+    def crop(
+        self, index: int, start: int, count: int, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """`count` units from `start`, true or guessed, and their levelled samples."""
         samples = levelled(self.speech.samples(index))[start * UNIT_SAMPLES : (start + count) * UNIT_SAMPLES]
-        return self.units[index][start : start + count], samples
+        use_guess = self.guessed is not None and rng.random() < GUESSED_SHARE
+        units = self.guessed[index] if self.guessed is not None and use_guess else self.units[index]
+        return units[start : start + count], samples
+
+
+def read_units(path: Path) -> list[np.ndarray]:
+    """Units of the clips of a set; nothing where there is no file yet."""
+    if not path.exists():
+        return []
+    with np.load(path) as data:
+        return np.split(data["units"], np.cumsum(data["counts"])[:-1])
+
+
+def write_units(path: Path, units: list[np.ndarray]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.savez(path, units=np.concatenate(units), counts=np.array([len(u) for u in units]))
+
+
+def guessed_path(work: Path, name: str, language: str) -> Path:
+    """Where the T2U's guesses for a set lie."""
+    return work / "units" / f"{name}_guessed" / f"{language}.npz"
 
 
 def encode_set(work: Path, name: str, language: str, limit: int | None = None) -> UnitClips:
     """Units of a set, kept in W/units/<set>/<lang>.npz; clips that are new since are added."""
     speech = ClipSet(work / "speech" / name / language)
     path = work / "units" / name / f"{language}.npz"
-    units: list[np.ndarray] = []
-    if path.exists():
-        with np.load(path) as data:
-            units = np.split(data["units"], np.cumsum(data["counts"])[:-1])
+    units = read_units(path)
     wanted = min(len(speech), limit or len(speech))
     if len(units) < wanted:
         model = load_units(units_path(work, language))
         units += [np.array(model.units_of(speech.samples(i)), np.int16) for i in range(len(units), wanted)]
-        path.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(path, units=np.concatenate(units), counts=np.array([len(u) for u in units]))
+        write_units(path, units)
     return UnitClips(speech, LANGUAGES.index(language), units[:wanted])
 
 
@@ -117,7 +138,8 @@ def batches(sets: list[UnitClips], rng: np.random.Generator) -> tuple[Tensor, Te
         index = int(rng.integers(len(clips.units)))
         spare = len(clips.units[index]) - CROP_UNITS
         if spare >= 0:
-            rows.append((clips.language, *clips.crop(index, int(rng.integers(spare + 1)), CROP_UNITS)))
+            start = int(rng.integers(spare + 1))
+            rows.append((clips.language, *clips.crop(index, start, CROP_UNITS, rng)))
     languages = torch.tensor([row[0] for row in rows])
     units = torch.from_numpy(np.stack([row[1] for row in rows]).astype(np.int64))
     return units, languages, torch.from_numpy(np.stack([row[2] for row in rows]))
@@ -279,11 +301,19 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=3000, help="of each language")
     parser.add_argument("--minutes", type=float, default=90.0)
     parser.add_argument("--warm-minutes", type=float, default=25.0)
+    parser.add_argument(
+        "--guessed", action="store_true", help="learn from the units that train_t2u wrote, too"
+    )
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     torch.manual_seed(1)
     sets = [encode_set(args.work, args.set, language, args.clips) for language in LANGUAGES]
+    if args.guessed:
+        sets = [
+            replace(clips, guessed=read_units(guessed_path(args.work, args.set, language)))
+            for clips, language in zip(sets, LANGUAGES, strict=True)
+        ]
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     train(Trainer(args.work, device), sets, args.minutes, args.warm_minutes)
 
