@@ -4,14 +4,16 @@ Needs no speech engine and no downloaded model.
 """
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from tools.phrasebook import align, judge, units
+from tools.phrasebook.shards import ClipSet, ClipWriter
 from tools.phrasebook.train_t2u import Wanted
-from tools.phrasebook.train_vocoder import new_vocoder
+from tools.phrasebook.train_vocoder import UnitClips, guessed_path, new_vocoder, read_units, write_units
 
 
 def tone(hertz: float, seconds: float = 0.5, harmonics: int = 12) -> np.ndarray:
@@ -97,6 +99,19 @@ def test_aligner_learns_durations_of_letters() -> None:
         if all(a != b for a, b in zip(item.text, item.text[1:], strict=False))
     ]
     assert [found[i].tolist() for i in distinct] == [wanted[i] for i in distinct]
+
+
+def test_vocoder_learns_from_guessed_units(tmp_path: Path) -> None:
+    with ClipWriter(tmp_path / "speech") as writer:
+        writer.append("a", "v", (tone(150, 1.0) * 20_000).astype(np.int16))
+    path = guessed_path(tmp_path, "target", "spa")
+    write_units(path, [np.full(50, 7, np.int16)])
+    clips = UnitClips(ClipSet(tmp_path / "speech"), 1, [np.full(50, 3, np.int16)], read_units(path))
+    rng = np.random.default_rng(0)
+    crops = [clips.crop(0, 5, 20, rng) for _ in range(40)]
+    assert {int(u) for said, _ in crops for u in said} == {3, 7}
+    assert all(len(samples) == 20 * units.UNIT_SAMPLES for _, samples in crops)
+    assert read_units(tmp_path / "none.npz") == []
 
 
 def test_t2u_is_told_what_sounds_nearly_right() -> None:

@@ -28,6 +28,7 @@ def stages(options: argparse.Namespace) -> list[list[str]]:
         ["align"],
         ["export", "--text-only", "--output", str(options.work / "main" / "export")],
         ["train_t2u", "--minutes", str(options.t2u_minutes)],
+        ["train_vocoder", "--guessed", "--minutes", str(options.vocoder_minutes + options.guessed_minutes)],
         ["export", "--output", str(options.output)],
         ["evaluate", "--model", str(options.output)],
         ["card", "--output", str(options.output)],
@@ -42,7 +43,8 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=OUTPUT)
     parser.add_argument("--steps", type=int, default=20_000)
     parser.add_argument("--vocoder-minutes", type=float, default=120)
-    parser.add_argument("--t2u-minutes", type=float, default=40)
+    parser.add_argument("--guessed-minutes", type=float, default=30, help="of the vocoder, with the T2U's units")
+    parser.add_argument("--t2u-minutes", type=float, default=60)
     options = parser.parse_args()
     for number, (module, *arguments) in enumerate(stages(options), 1):
         command = [
