@@ -43,7 +43,9 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=OUTPUT)
     parser.add_argument("--steps", type=int, default=20_000)
     parser.add_argument("--vocoder-minutes", type=float, default=120)
-    parser.add_argument("--guessed-minutes", type=float, default=30, help="of the vocoder, with the T2U's units")
+    parser.add_argument(
+        "--guessed-minutes", type=float, default=30, help="of the vocoder, with the T2U's units"
+    )
     parser.add_argument("--t2u-minutes", type=float, default=60)
     options = parser.parse_args()
     for number, (module, *arguments) in enumerate(stages(options), 1):
