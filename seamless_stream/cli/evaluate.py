@@ -216,7 +216,8 @@ def _show(out: Console, results: list[Result]) -> None:
     for row in rows:
         view.add_row(*row)
     widths = [max(map(len, cells)) + 2 for cells in zip(columns, *rows, strict=True)]
-    out.print(view, width=max(sum(widths), out.width))  # a narrow terminal wraps, it does not hide figures
+    out.width = max(sum(widths), out.width)  # a narrow terminal wraps: a hidden figure is worse
+    out.print(view)
     quality = results[0].scores["quality"]
     seconds = sum(result.scores["audio_s"] for result in results[:1])
     out.print(
