@@ -200,7 +200,7 @@ def _session(arguments: Namespace, settings: Settings) -> SessionSettings:
         ]
     if problems:
         raise SettingsError("\n".join(problems))
-    return replace(session, task=task, target_languages=targets)
+    return replace(session, task=task, target_languages=targets, is_live=settings.pace == "real-time")
 
 
 def _is_speaker(sink: str) -> bool:

@@ -24,14 +24,15 @@ from seamless_stream.models.base import EncoderOutput, Listening, Prompt, TextTo
 STEP_OFFSET_SAMPLES = WINDOW_SAMPLES - HOP_SAMPLES
 
 
+def continues_word(piece: str) -> bool:
+    """Whether a piece can only continue a word. Punctuation may stand behind a word without changing it."""
+    is_special = piece.startswith("<") and piece.endswith(">")
+    return not (is_special or piece.startswith("▁")) and any(map(str.isalnum, piece))
+
+
 def inside_word(tokenizer: TextTokenizer, vocabulary_size: int) -> Tensor:
-    """[V] bool: pieces that can only continue a word; punctuation may stand behind a word without changing it."""
-
-    def continues(piece: str) -> bool:
-        is_special = piece.startswith("<") and piece.endswith(">")
-        return not (is_special or piece.startswith("▁")) and any(map(str.isalnum, piece))
-
-    return torch.tensor([continues(piece) for piece in tokenizer.pieces(list(range(vocabulary_size)))])
+    """[V] bool: the tokens that can only continue a word."""
+    return torch.tensor([continues_word(piece) for piece in tokenizer.pieces(list(range(vocabulary_size)))])
 
 
 @dataclass(eq=False)
@@ -48,7 +49,6 @@ class Line:
     )
     is_final: bool = False
     is_spoken: bool = False
-    is_guarded: bool = False  # a guard has acted, and it was said
 
     def full_prompt(self, inside_word: Tensor) -> Prompt:
         """The prompt of the next decode: what is committed is given, not found again.
@@ -202,7 +202,7 @@ class LineWatcher:
             score,
             is_complete,
             len(self._line.committed),
-            tuple(piece.startswith("▁") for piece in self._tokenizer.pieces(list(tokens))),
+            tuple(not continues_word(piece) for piece in self._tokenizer.pieces(list(tokens))),
             frames,
             self._num_frames,
             self._heard_samples,

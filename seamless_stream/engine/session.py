@@ -234,8 +234,7 @@ class Session:
         """A new hypothesis: commit what the policy says and tell the driver."""
         guarded = guard(hypothesis)
         hypothesis = guarded.hypothesis
-        if guarded.reason and not line.is_guarded:
-            line.is_guarded = True
+        if guarded.reason and source_finished:  # before that, waiting is nothing worth telling
             segment.events.append(Skipped(segment.number, "text", guarded.reason))
         while len(line.hypotheses) >= self.policy.memory:
             line.hypotheses.popleft()

@@ -54,6 +54,7 @@ CONFIG_FILE = "config.json"
 GENERATION_CONFIG_FILE = "generation_config.json"
 PREPROCESSOR_CONFIG_FILE = "preprocessor_config.json"
 TOKENIZER_FILE = "sentencepiece.bpe.model"
+ALIGNMENT_FILE = "alignment_heads.json"  # not of the released checkpoints; see docs/performance.md
 VOCABULARY_FILE = "vocab.json"
 REQUIRED_FILES = (CONFIG_FILE, GENERATION_CONFIG_FILE, TOKENIZER_FILE)
 # By `model_type` of config.json, where a family needs other files.
@@ -135,6 +136,20 @@ class CheckpointFiles:
     def preprocessor_config(self) -> dict[str, Any]:
         """The parsed `preprocessor_config.json`."""
         return read_json(self.directory / PREPROCESSOR_CONFIG_FILE)
+
+    @cached_property
+    def alignment_heads(self) -> tuple[tuple[int, int], ...]:
+        """(layer, head) pairs that `tools/calibrate_heads.py` has found; empty where nobody has looked."""
+        path = self.directory / ALIGNMENT_FILE
+        if not path.exists():
+            return ()
+        pairs = read_json(path).get("heads")
+        if not isinstance(pairs, list) or not all(
+            isinstance(pair, list) and len(pair) == 2 and all(isinstance(n, int) for n in pair)
+            for pair in pairs
+        ):
+            raise CheckpointError(f"{path}: `heads` must be a list of pairs of a layer and a head.")
+        return tuple((layer, head) for layer, head in pairs)
 
     @cached_property
     def tensors(self) -> TensorFiles:

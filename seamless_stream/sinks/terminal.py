@@ -13,7 +13,16 @@ from dataclasses import dataclass, field
 from rich.console import Console
 from rich.text import Text
 
-from seamless_stream.events import Event, Failed, Final, Partial, SegmentEnded, SegmentStarted, Skipped
+from seamless_stream.events import (
+    Event,
+    Failed,
+    Final,
+    Partial,
+    SegmentEnded,
+    SegmentStarted,
+    Skipped,
+    TargetsChanged,
+)
 
 # Control sequences of ECMA-48, and the synchronized update that newer terminals add (others ignore it).
 BEGIN_UPDATE, END_UPDATE = "\x1b[?2026h", "\x1b[?2026l"
@@ -139,6 +148,8 @@ class TerminalSink:
             yield Text(f"segment {event.segment + 1} failed: {event.message}", style="red")
         elif isinstance(event, Skipped):
             yield Text(f"segment {event.segment + 1}: {event.what} left out: {event.reason}", style="yellow")
+        elif isinstance(event, TargetsChanged):
+            yield Text(f"from here on into {', '.join(event.languages)}", style="yellow")
 
 
 def clock_time(seconds: float) -> str:

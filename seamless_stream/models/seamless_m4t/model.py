@@ -281,6 +281,12 @@ def load(
     load_parameters(network, files.tensors, rename, dtype=dtype, device=device)
     if config.vocab_size < max(tables.text_languages.values()) + 1:
         raise CheckpointError("generation_config.json: a language's id is beyond `vocab_size`.")
-    return SeamlessM4T(
-        config, tables, network, SentencePieceTokenizer(files.tokenizer_model, tables.text_languages)
-    )
+    beyond = [
+        pair
+        for pair in files.alignment_heads
+        if not (0 <= pair[0] < config.decoder_layers and 0 <= pair[1] < config.decoder_attention_heads)
+    ]
+    if beyond:
+        raise CheckpointError(f"alignment_heads.json: the decoder has no layer and head {beyond[0]}.")
+    tokenizer = SentencePieceTokenizer(files.tokenizer_model, tables.text_languages)
+    return SeamlessM4T(config, tables, network, tokenizer, alignment_heads=files.alignment_heads)

@@ -1,0 +1,211 @@
+"""The engine while segments are open, with a fake model: commits, pieces of speech, relief, refusals, new targets."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from seamless_stream.engine.engine import Engine
+from seamless_stream.engine.session import Session
+from seamless_stream.errors import BusyError, LanguageError, SettingsError
+from seamless_stream.events import (
+    Event,
+    Failed,
+    Final,
+    Partial,
+    SegmentEnded,
+    SegmentStarted,
+    Skipped,
+    Speech,
+    TargetsChanged,
+)
+from seamless_stream.settings import (
+    EngineSettings,
+    PolicyName,
+    PolicySettings,
+    SegmenterSettings,
+    SessionSettings,
+    SpeechSettings,
+)
+from tests.engine.test_engine import PAUSE, cut, drain, in_order, listen
+from tests.fakes import FakeTranslator, speech
+
+LONG = speech(0, *(0.11 * (1 + i % 8) for i in range(40)), *PAUSE)  # 6.4 s without a pause: 40 words
+SHORT_STEPS = {"first_decode_ms": 0, "decode_every_ms": 160}
+STREAMING = SessionSettings(
+    target_languages=("es",),
+    task="s2st",
+    policy=PolicySettings("alignatt", alignatt_frames=8, **SHORT_STEPS),  # type: ignore[arg-type]
+    speech=SpeechSettings(first_piece_units=4, piece_units=6),
+)
+ALL: tuple[PolicyName, ...] = ("segment", "wait-k", "hold-n", "local-agreement", "alignatt")
+
+
+def with_policy(name: PolicyName, **choices: int) -> SessionSettings:
+    return replace(STREAMING, policy=PolicySettings(name, **{**SHORT_STEPS, **choices}))  # type: ignore[arg-type]
+
+
+def final_text(events: list[Event]) -> str:
+    [final] = [event for event in events if isinstance(event, Final)]
+    return final.text
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_committed_text_is_never_taken_back(name: PolicyName) -> None:
+    events = listen(Engine(FakeTranslator()), cut(LONG, 1), with_policy(name))
+    committed = [event.committed for event in events if isinstance(event, Partial)]
+    texts = [*committed, final_text(events)]
+    for before, after in zip(texts, texts[1:], strict=False):
+        assert after.startswith(before)
+    assert (len(set(committed)) > 5) == (name != "segment")
+    assert len(final_text(events).split()) >= 40
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("seed", range(3))
+def test_cuts_change_neither_partials_nor_pieces_of_speech(name: PolicyName, seed: int) -> None:
+    settings = with_policy(name)
+    expected = in_order(listen(Engine(FakeTranslator()), [LONG, LONG], settings))
+    assert (
+        in_order(listen(Engine(FakeTranslator()), cut(np.concatenate([LONG, LONG]), seed), settings))
+        == expected
+    )
+
+
+def test_speech_comes_while_the_segment_is_open() -> None:
+    events = listen(Engine(FakeTranslator()), cut(LONG, 3), STREAMING)
+    kinds = [type(event) for event in events]
+    assert kinds.count(Speech) > 3 and kinds.index(Speech) < kinds.index(Final)
+    assert kinds[-1] is SegmentEnded
+    whole = listen(Engine(FakeTranslator()), [LONG], with_policy("segment"))
+    assert final_text(events) == final_text(whole)
+    for a, b in ((events, whole),):
+        units = [[unit for e in run if isinstance(e, Speech) for unit in e.unit_ids] for run in (a, b)]
+        lengths = [sum(len(e.samples) for e in run if isinstance(e, Speech)) for run in (a, b)]
+        assert units[0] == units[1] and lengths[0] == lengths[1]
+
+
+def test_open_segment_that_fails_keeps_its_text_and_the_session_goes_on() -> None:
+    engine = Engine(FakeTranslator(poison=0.625))
+    poisoned = np.full(4000, 0.625, np.float32)
+    audio = np.concatenate([LONG[: 16_000 * 4], poisoned, LONG[16_000 * 4 :], LONG])
+    events = listen(engine, cut(audio, 2), STREAMING)
+    first = [event for event in events if event.segment == 0]
+    assert [type(e) for e in first if isinstance(e, Failed | Final | SegmentEnded)] == [Failed, SegmentEnded]
+    assert any(isinstance(e, Partial) and e.committed for e in first)
+    assert [type(e) for e in events if e.segment == 1 and isinstance(e, Final | SegmentEnded)] == [
+        Final,
+        SegmentEnded,
+    ]
+
+
+def test_targets_change_at_the_next_segment() -> None:
+    engine = Engine(FakeTranslator())
+    session = engine.open(STREAMING)
+    session.push(LONG[:40_000])
+    events = drain(engine, session)
+    engine.change_targets(session, ["english", "es"])
+    with pytest.raises(LanguageError):
+        engine.change_targets(session, ["fra"])  # has no voice
+    session.push(np.concatenate([LONG[40_000:], LONG]))
+    session.finish()
+    events += drain(engine, session)
+    assert {e.language for e in events if isinstance(e, Final) and e.segment == 0} == {"spa"}
+    assert {e.language for e in events if isinstance(e, Final) and e.segment == 1} == {"eng", "spa"}
+    assert {e.language for e in events if isinstance(e, Speech) and e.segment == 1} == {"eng", "spa"}
+    [changed] = [event for event in events if isinstance(event, TargetsChanged)]
+    assert changed == TargetsChanged(1, ("eng", "spa"))
+    assert isinstance(events[events.index(changed) - 1], SegmentStarted)
+
+
+def overloaded(seconds_behind: float, **choices: object) -> tuple[Session, list[Event]]:
+    """A live session that gets so much audio at once that it is behind."""
+    engine = Engine(FakeTranslator())
+    session = engine.open(replace(STREAMING, is_live=True, **choices))  # type: ignore[arg-type]
+    audio = np.concatenate([LONG] * (1 + int(seconds_behind / 6.4)))
+    session.push(audio[: int(seconds_behind * 16_000)])
+    return session, drain(engine, session)
+
+
+def test_live_session_that_is_behind_takes_larger_steps() -> None:
+    _, relaxed = overloaded(0.7)
+    session, events = overloaded(5.0)
+    assert session.overload_level == 0  # it has caught up
+    partials = [event for event in events if isinstance(event, Partial)]
+    assert len(partials) <= 2 and len(partials[0].committed.split()) > 20
+    not_live = listen(Engine(FakeTranslator()), [LONG[:80_000]], STREAMING)
+    assert sum(isinstance(event, Partial) for event in not_live) > 10
+    assert sum(isinstance(event, Partial) for event in relaxed) >= 1
+
+
+def test_live_session_that_is_far_behind_says_what_it_leaves_out() -> None:
+    _, events = overloaded(40.0, segmentation=SegmenterSettings(soft_max_ms=5_000, hard_max_ms=6_000))
+    dropped = [e for e in events if isinstance(e, Skipped) and e.what == "audio"]
+    assert dropped and all("too slow" in event.reason for event in dropped)
+    muted = [e for e in events if isinstance(e, Skipped) and e.what == "speech"]
+    assert muted
+    ended = [event.segment for event in events if isinstance(event, SegmentEnded)]
+    finals = [event.segment for event in events if isinstance(event, Final)]
+    assert ended == sorted(ended) and set(ended) <= set(finals)
+
+
+def test_session_without_a_listener_leaves_nothing_out() -> None:
+    audio = np.concatenate([LONG] * 6)
+    events = listen(Engine(FakeTranslator()), [audio], STREAMING)
+    assert not [event for event in events if isinstance(event, Skipped)]
+    assert sum(len(e.text.split()) for e in events if isinstance(e, Final)) >= 240
+
+
+def test_engine_refuses_a_session_too_many() -> None:
+    engine = Engine(FakeTranslator(), EngineSettings(max_sessions=2))
+    first = engine.open(STREAMING)
+    engine.open(STREAMING)
+    with pytest.raises(BusyError, match="has 2 of them"):
+        engine.open(STREAMING)
+    engine.close(first)
+    engine.open(STREAMING)
+
+
+def test_engine_refuses_a_live_session_that_it_has_no_time_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = Engine(FakeTranslator())
+    live = replace(STREAMING, is_live=True)
+    sessions = [engine.open(live) for _ in range(2)]
+    seconds = iter(range(10**6))
+    monkeypatch.setattr(engine._runner, "_clock", lambda: 0.01 * next(seconds))  # each call takes 10 ms
+    for start in range(0, len(LONG), 1600):
+        for session in sessions:
+            session.push(LONG[start : start + 1600])
+        while engine.step():
+            pass
+    assert 0.05 < engine.load
+    engine.settings = EngineSettings(max_load=engine.load * 1.2)
+    with pytest.raises(BusyError, match=r"2 sessions take \d+ % of it"):
+        engine.open(live)
+    engine.open(STREAMING)  # nobody listens: it may take its time
+    engine.settings = EngineSettings(max_load=min(1.0, engine.load * 1.6))
+    engine.open(live)
+
+
+def test_stats_say_what_a_session_holds() -> None:
+    engine = Engine(FakeTranslator())
+    session = engine.open(STREAMING)
+    session.push(LONG[:32_000])
+    [before] = engine.stats()
+    assert before["waiting_s"] > 1.5 and before["nbytes"] > 4 * 16_000 * 1.5
+    drain(engine, session)
+    [after] = engine.stats()
+    assert after["waiting_s"] < 0.2 and after["position_s"] == 2.0 and after["unplayed_s"] > 0
+
+
+def test_policies_are_refused_where_the_checkpoint_cannot() -> None:
+    model = FakeTranslator()
+    model.capabilities = replace(model.capabilities, has_alignment=False)  # type: ignore[misc]
+    with pytest.raises(
+        SettingsError, match="must be one of segment, wait-k, hold-n, local-agreement with fake"
+    ):
+        Engine(model).open(STREAMING)
+    model.capabilities = replace(model.capabilities, encoder_modes=())  # type: ignore[misc]
+    with pytest.raises(SettingsError, match="`policy.name` must be segment with fake"):
+        Engine(model).open(with_policy("wait-k"))
+    with pytest.raises(SettingsError, match="`encoder` must be left out with fake"):
+        Engine(model).open(replace(with_policy("segment"), encoder="chunked"))
