@@ -234,7 +234,8 @@ def _write(arguments: Namespace, folder: Path, results: list[Result], notes: Con
     metric = arguments.latency_metric or ("yaal" if is_long else "laal")
     found = points(results, metric, arguments.quality_metric)
     if found:
-        title = f"{results[0].header['model'].partition(',')[0]} to {results[0].header['language']}"
+        header = results[0].header
+        title = f"{header['model'].partition(':')[0]}, to {header['language']}, {Path(header['data']).name}"
         for suffix in ("png", "svg"):
             x_name, y_name = latency_name(metric, is_long), QUALITIES[arguments.quality_metric]
             plot(found, folder / f"plot.{suffix}", x_name, y_name, title)
