@@ -34,7 +34,7 @@ NAME_OF_SIZE = {
     "tiny-speech2text2": "s2t-wav2vec2-tiny-en-de",
 }
 TAGS = ("pt", "fr", "ru", "nl", "ro", "it", "es", "de")  # of MuST-C
-NUM_PIECES = 120
+NUM_PIECES = 300
 _DECODER = {"decoder_layers": 2, "decoder_ffn_dim": 48, "decoder_attention_heads": 4, "d_model": 32}
 _DECODER |= {"bos_token_id": 0, "pad_token_id": 1, "eos_token_id": 2, "decoder_start_token_id": 2}
 _ENCODER = {
@@ -87,7 +87,7 @@ def _first(output: Path, name: str, sentences: list[str], seed: int) -> None:
         eos_id=2,
         unk_id=3,
         user_defined_symbols=[f"<lang:{tag}>" for tag in TAGS] if "multilingual" in name else [],
-        character_coverage=0.9,
+        character_coverage=1.0,
         minloglevel=2,
     )
     (output / "sentencepiece.bpe.model").write_bytes(model.getvalue())

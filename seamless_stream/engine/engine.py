@@ -233,6 +233,7 @@ class Engine:
     def _hear(self) -> bool:
         """Pieces and texts whose turn it is; then the decoder begins with what is new."""
         for session in self._sessions.values():
+            session.relieve()
             for segment, num_samples in session.due():
                 if not segment.is_queued:
                     segment.is_queued = True
@@ -248,7 +249,10 @@ class Engine:
             if segment.text is not None:
                 readings.append(Reading(session.id, segment, session.settings.source_language or ""))
             else:
-                num_samples = next(count for due, count in session.due() if due is segment)
+                counts = [count for due, count in session.due() if due is segment]
+                if not counts:
+                    continue  # given up while it waited
+                [num_samples] = counts
                 piece = segment.take(num_samples)
                 hearings.append(Hearing(session.id, segment, piece, session.mode, session.previous))
         begun = self._isolated(self._hear_batch, hearings) + self._isolated(self._read_batch, readings)

@@ -193,8 +193,6 @@ class Session:
         policy = self.settings.policy
         step = policy.decode_every_ms * SAMPLE_RATE // 1000 if self.policy.wants_open_segments else 0
         first = policy.first_decode_ms * SAMPLE_RATE // 1000
-        if self.settings.is_live:
-            self._relieve()
         found = []
         for segment in self.segments:
             num_samples = segment.due_samples(
@@ -207,8 +205,10 @@ class Session:
                 break
         return found
 
-    def _relieve(self) -> None:
-        """Keep up: see how much audio waits, and leave out the oldest where it has been too much."""
+    def relieve(self) -> None:
+        """Keep up where somebody listens: see how much audio waits, leave out the oldest where it is too much."""
+        if not self.settings.is_live:
+            return
         self.relief = self._overload.relief(self.waiting_s)
         if self.relief.drops_audio:
             oldest = next(

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from seamless_stream.engine.engine import Engine
+from seamless_stream.engine.load import Relief
 from seamless_stream.engine.session import Session
 from seamless_stream.errors import BusyError, LanguageError, SettingsError
 from seamless_stream.events import (
@@ -142,11 +143,19 @@ def test_live_session_that_is_far_behind_says_what_it_leaves_out() -> None:
     _, events = overloaded(40.0, segmentation=SegmenterSettings(soft_max_ms=5_000, hard_max_ms=6_000))
     dropped = [e for e in events if isinstance(e, Skipped) and e.what == "audio"]
     assert dropped and all("too slow" in event.reason for event in dropped)
-    muted = [e for e in events if isinstance(e, Skipped) and e.what == "speech"]
-    assert muted
     ended = [event.segment for event in events if isinstance(event, SegmentEnded)]
     finals = [event.segment for event in events if isinstance(event, Final)]
     assert ended == sorted(ended) and set(ended) <= set(finals)
+
+
+def test_muted_session_skips_speech_and_no_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("seamless_stream.engine.load.Overload.relief", lambda *_: Relief(is_mute=True))
+    events = listen(Engine(FakeTranslator()), [LONG], replace(STREAMING, is_live=True))
+    assert not [event for event in events if isinstance(event, Speech)]
+    skipped = [event for event in events if isinstance(event, Skipped)]
+    assert {event.what for event in skipped} == {"speech"}
+    left_out = " ".join(event.reason.removeprefix("the model is too slow: ") for event in skipped)
+    assert left_out == final_text(events)
 
 
 def test_session_without_a_listener_leaves_nothing_out() -> None:

@@ -132,7 +132,7 @@ def test_pickle_instead_of_safetensors(made: tuple[str, Path], model: Any, tmp_p
         again = load(directory)
         for name, value in model.network.state_dict().items():
             assert torch.equal(value, again.network.state_dict()[name])
-    torch.save({"weights": json.JSONDecoder()}, directory / "pytorch_model.bin")
+    torch.save({"weights": Path("x")}, directory / "pytorch_model.bin")
     with pytest.raises(CheckpointError, match="tensors and nothing else"):
         load(directory)
 
