@@ -10,7 +10,7 @@ from seamless_stream.cli.shared import consoles
 from seamless_stream.errors import CheckpointError, LanguageError, SettingsError
 from seamless_stream.models.checkpoint import CheckpointFiles, list_checkpoints, pull, resolve, verify
 from seamless_stream.models.languages import bcp47, language_name
-from seamless_stream.models.seamless_m4t.config import parse_generation_config
+from seamless_stream.models.registry import capabilities
 
 
 def run(arguments: Namespace) -> int:
@@ -59,16 +59,20 @@ def _verify(files: CheckpointFiles, out: Console) -> int:
 
 def _languages(arguments: Namespace, out: Console, notes: Console) -> int:
     files = resolve(arguments.model, offline=True)
-    tables = parse_generation_config(files.generation_config)
+    told = capabilities(files)
     notes.print(f"model: {files.description}", markup=False)
     word = (arguments.search or "").casefold()
     table = Table(box=None, pad_edge=False)
     for column in ("code", "tag", "language", "text", "voice"):
         table.add_column(column)
-    for code in sorted(tables.text_languages):
+    for code in sorted({*told.source_languages, *told.target_languages}):
         row = (code, bcp47(code), language_name(code))
         if any(word in cell.casefold() for cell in row):
-            table.add_row(*row, "yes", "yes" if code in tables.speech_languages else "no")
+            table.add_row(
+                *row,
+                "yes" if code in told.target_languages else "no",
+                "yes" if code in told.speech_languages else "no",
+            )
     if not table.row_count:
         raise LanguageError(f"No language of this checkpoint has `{arguments.search}` in its code or name.")
     out.print(table)
