@@ -84,3 +84,18 @@ def first_frame_of(frames: Sequence[int], starts_word: Sequence[bool], num_words
     starts = [place for place, begins in enumerate(starts_word) if begins]
     first = starts[-num_words] if len(starts) > num_words else 0
     return first, min(frames[first:], default=0)
+
+
+def carry_over(
+    frames: Sequence[int], starts_word: Sequence[bool], num_frames: int, max_frames: int, num_words: int = 4
+) -> tuple[int, int]:
+    """What a segment that was cut without a pause leaves to the next one: its last words and their audio, as
+    `first_frame_of`, but no more than `max_frames`; where no word fits, the audio behind the last token alone.
+    """
+    earliest = num_frames - max_frames
+    for count in range(num_words, 0, -1):
+        first, frame = first_frame_of(frames, starts_word, count)
+        if first < len(frames) and frame >= earliest:
+            return first, frame
+    behind = max(frames, default=-1) + 1
+    return len(frames), min(max(behind, earliest), num_frames)

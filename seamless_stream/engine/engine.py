@@ -291,11 +291,11 @@ class Engine:
 
     def _writing(self, session: Session, segment: Segment, line: Line, encoded: EncoderOutput) -> Writing:
         watcher = LineWatcher(line, segment, session.policy, self.model.tokenizer, encoded)
-        sentence = (
-            Sentence(line.full_prompt(self._inside_word), session.settings.decoding)
-            if segment.is_heard
-            else Sentence(line.full_prompt(self._inside_word), session.open_decoding, watcher)
-        )
+        prompt = line.full_prompt(self._inside_word)
+        if segment.is_heard and not session.goes_on(segment):
+            sentence = Sentence(prompt, session.settings.decoding)
+        else:
+            sentence = Sentence(prompt, session.open_decoding, watcher)
         return Writing(session.id, segment, line, sentence, watcher, encoded, segment.is_heard)
 
     def _begin(self, writings: Sequence[Writing]) -> None:

@@ -56,11 +56,11 @@ def clause(speaking: Speaking) -> tuple[list[int], Tensor]:
     """Prompt and asked tokens with the hidden state of each of them, as if the clause were a text of its own."""
     line, ask, hidden = speaking.line, speaking.ask, speaking.line.hidden
     assert hidden is not None
-    prompt = len(line.prompt.token_ids)
     ids = [*line.prompt.token_ids, *line.committed[ask.first : ask.last]]
     # A hidden state predicts the next token: that of the language token stands before the clause's first one. The
     # very last is not known where the policy stopped the decoder behind it; it predicts nothing that is spoken.
-    rows = [*range(prompt - 1), *range(prompt - 1 + ask.first, prompt + ask.last)]
+    given = line.num_given
+    rows = [*range(len(line.prompt.token_ids) - 1), *range(given - 1 + ask.first, given + ask.last)]
     return ids, hidden[[min(row, len(hidden) - 1) for row in rows]]
 
 

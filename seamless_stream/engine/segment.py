@@ -41,6 +41,7 @@ class Line:
 
     language: str
     prompt: Prompt  # without committed tokens
+    context: tuple[int, ...] = ()  # tokens of the segment before, whose audio this one begins with
     committed: tuple[int, ...] = ()
     hypotheses: deque[Hypothesis] = field(default_factory=deque)  # as many as the policy remembers
     shown: tuple[str, str] = ("", "")  # committed and pending text of the last partial
@@ -50,14 +51,24 @@ class Line:
     is_final: bool = False
     is_spoken: bool = False
 
+    @property
+    def num_given(self) -> int:
+        """Tokens before the first one of this segment."""
+        return len(self.prompt.token_ids) + len(self.context)
+
     def full_prompt(self, inside_word: Tensor) -> Prompt:
         """The prompt of the next decode: what is committed is given, not found again.
 
         Whole words were committed, so no token that continues a word (`inside_word` [V]) may follow.
         """
-        banned = inside_word if self.committed and self.language not in SPACELESS else None
-        token_ids = (*self.prompt.token_ids, *self.committed)
+        given = (*self.context, *self.committed)
+        banned = inside_word if given and self.language not in SPACELESS else None
+        token_ids = (*self.prompt.token_ids, *given)
         return Prompt(token_ids, self.prompt.eos_id, self.prompt.pad_id, banned)
+
+
+# What a segment may take over from the one before: with `hard_max_ms` of 14 s it stays within the 16 s that M4T bears.
+MAX_CARRY_SAMPLES = 2 * SAMPLE_RATE
 
 
 @dataclass(frozen=True)
@@ -91,6 +102,9 @@ class Segment:
         self.num_decoding = 0  # lines that the decoder works on
         self.compute_s = 0.0  # time that the model worked for it
         self.events: list[Event] = []
+        self.goes_on = False  # it was cut without a pause: its last words may be halves
+        self.tail = np.zeros(0, np.float32)  # its newest audio, [MAX_CARRY_SAMPLES] at most
+        self.num_left = 0  # samples of it that are left to the next segment
         self._waiting: deque[np.ndarray] = deque()
         self.num_waiting = 0  # samples
 
@@ -167,7 +181,14 @@ class Segment:
             missing -= len(part)
         self.num_waiting -= num_samples
         self.num_given += num_samples
-        return Piece(np.concatenate(parts), self.has_ended and not self.num_waiting)
+        samples = np.concatenate(parts)
+        self.tail = np.concatenate([self.tail, samples])[-MAX_CARRY_SAMPLES:]
+        return Piece(samples, self.has_ended and not self.num_waiting)
+
+    def begin_with(self, samples: np.ndarray) -> None:
+        """Audio of the segment before, to be heard first."""
+        self._waiting.appendleft(samples)
+        self.num_waiting += len(samples)
 
 
 class LineWatcher:
@@ -181,7 +202,7 @@ class LineWatcher:
         self._tokenizer = tokenizer
         self._num_frames = int(encoded.lengths[0])
         self._heard_samples = segment.listening.heard_samples if segment.listening is not None else 0
-        self._alignment = Alignment(len(line.prompt.token_ids)) if policy.wants_attention else None
+        self._alignment = Alignment(line.num_given) if policy.wants_attention else None
 
     def watch(self, attention: np.ndarray) -> None:
         """Rows [A, T, S]; S may have filling behind this segment's states."""
@@ -210,5 +231,5 @@ class LineWatcher:
 
     def answer(self, decoded: Decoded) -> Hypothesis:
         """The hypothesis of a sentence that is over."""
-        known = len(self._line.prompt.token_ids) + len(self._line.committed)
+        known = self._line.num_given + len(self._line.committed)
         return self.hypothesis(decoded.token_ids[known:], decoded.score, is_complete=decoded.finished)

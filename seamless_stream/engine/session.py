@@ -12,6 +12,7 @@ import numpy as np
 
 from seamless_stream.audio.fbank import SAMPLE_RATE
 from seamless_stream.audio.segmenter import SegmentAudio, SegmentClosed, SegmentEvent, SegmentOpened
+from seamless_stream.engine.alignment import carry_over
 from seamless_stream.engine.decoding import Decoded
 from seamless_stream.engine.guards import guard
 from seamless_stream.engine.hypothesis import Hypothesis
@@ -33,6 +34,12 @@ from seamless_stream.events import (
 )
 from seamless_stream.models.base import EncoderMode, Listening, SpeechTranslator
 from seamless_stream.settings import SessionSettings
+
+
+JOIN_SAMPLES = 300 * SAMPLE_RATE // 1000  # between two segments that are one stretch of speech
+JOIN_KNOWN_SAMPLES = (
+    500 * SAMPLE_RATE // 1000
+)  # after these the segmenter has opened such a segment, if there is one
 
 
 class Cutter(Protocol):
@@ -194,7 +201,9 @@ class Session:
         step = policy.decode_every_ms * SAMPLE_RATE // 1000 if self.policy.wants_open_segments else 0
         first = policy.first_decode_ms * SAMPLE_RATE // 1000
         found = []
-        for segment in self.segments:
+        for place, segment in enumerate(self.segments):
+            if segment.goes_on and not segment.is_heard and not self._is_joined(segment, place):
+                break
             num_samples = segment.due_samples(
                 step * self.relief.step_factor, first, skips=self.relief.skips_steps
             )
@@ -203,7 +212,19 @@ class Session:
             # What is heard of an open segment depends on the ones before it: their levels are its prior.
             if step and not segment.is_heard and not segment.is_failed:
                 break
+            if self.goes_on(segment) and not segment.is_text_done:
+                break  # it leaves its last words to the next one
         return found
+
+    def _is_joined(self, segment: Segment, place: int) -> bool:
+        """Whether it is known by now if speech goes on behind a segment that was cut without a pause."""
+        following = self.segments[place + 1] if place + 1 < len(self.segments) else None
+        if following is None and self._num_samples < segment.end_samples + JOIN_KNOWN_SAMPLES:
+            segment.goes_on = not self._is_finishing
+            return self._is_finishing
+        is_next = following is not None and following.start_samples <= segment.end_samples + JOIN_SAMPLES
+        segment.goes_on = is_next
+        return True
 
     def relieve(self) -> None:
         """Keep up where somebody listens: see how much audio waits, leave out the oldest where it is too much."""
@@ -239,16 +260,42 @@ class Session:
         while len(line.hypotheses) >= self.policy.memory:
             line.hypotheses.popleft()
         line.hypotheses.append(hypothesis)
-        num_committed = self.policy.commit(list(line.hypotheses), source_finished)
+        is_whole = source_finished and not self.goes_on(segment)
+        num_committed = self.policy.commit(list(line.hypotheses), is_whole)
         line.committed = hypothesis.token_ids[:num_committed]
-        line.hidden = decoded.hidden[: len(line.prompt.token_ids) + num_committed]
+        line.hidden = decoded.hidden[: line.num_given + num_committed]
         if not source_finished:
             self._show(segment, line, hypothesis)
             return
         self._finish(segment, line)
-        if not hypothesis.is_complete and not guarded.reason:
+        if self.goes_on(segment):
+            self._leave_over(segment, line, hypothesis)
+        elif not hypothesis.is_complete and not guarded.reason:
             limit = self.settings.decoding.max_new_tokens
             segment.events.append(Skipped(segment.number, "text", f"`max_new_tokens` = {limit} was reached"))
+
+    def goes_on(self, segment: Segment) -> bool:
+        """Whether the words at its end are left to the next segment: only alignment says which ones."""
+        return segment.goes_on and self.policy.wants_attention
+
+    def _leave_over(self, segment: Segment, line: Line, hypothesis: Hypothesis) -> None:
+        """Give the next segment the last committed words as context, with their audio; as StreamAtt does."""
+        following = next((s for s in self.segments if s.number == segment.number + 1), None)
+        if following is None or line.language not in following.lines:
+            return
+        samples_per_frame = hypothesis.heard_samples / max(1, hypothesis.num_frames)
+        count = len(line.committed)
+        first, frame = carry_over(
+            hypothesis.frames[:count],
+            hypothesis.starts_word[:count],
+            hypothesis.num_frames,
+            int(len(segment.tail) / samples_per_frame),
+        )
+        following.lines[line.language].context = line.committed[first:]
+        wanted = hypothesis.heard_samples - int(frame * samples_per_frame)
+        segment.num_left = max(segment.num_left, wanted)
+        if segment.is_text_done:
+            following.begin_with(segment.tail[len(segment.tail) - min(segment.num_left, len(segment.tail)) :])
 
     def _finish(self, segment: Segment, line: Line) -> None:
         """What is committed is the text."""
@@ -332,6 +379,7 @@ class Session:
             else:
                 assert self._open is not None
                 self._open.end(event.end, event.reason)
+                self._open.goes_on = event.reason == "hard_max"
                 self._open = None
 
     def _start(self, start_samples: int, text: str | None) -> Segment:

@@ -100,6 +100,26 @@ def test_open_segment_that_fails_keeps_its_text_and_the_session_goes_on() -> Non
     ]
 
 
+def test_speech_without_a_pause_loses_and_repeats_no_word_where_it_is_cut() -> None:
+    levels = [0.11 * (1 + i % 8) for i in range(16)]
+    audio = speech(0, *(level for level in levels for _ in range(6)), *PAUSE)  # 15 s; each level lasts 0.96 s
+    settings = replace(
+        STREAMING,
+        task="s2tt",
+        policy=PolicySettings("alignatt", alignatt_frames=12, **SHORT_STEPS),  # type: ignore[arg-type]
+        segmentation=SegmenterSettings(soft_max_ms=3_500, hard_max_ms=4_000),
+    )
+    events = listen(Engine(FakeTranslator()), cut(audio, 4), settings)
+    ended = [event for event in events if isinstance(event, SegmentEnded)]
+    assert [event.reason for event in ended].count("hard_max") >= 3
+    words = [w for e in events if isinstance(e, Final) for w in e.text.split() if w != "w10"]  # w10: silence
+    runs = [word for word, before in zip(words, ["", *words], strict=False) if word != before]
+    assert len(runs) == len(levels)
+    counts = [words.count(word) for word in set(words)]
+    assert max(counts) <= 2 * 6 + 3  # at most a word more where a cut falls into one
+    assert in_order(events) == in_order(listen(Engine(FakeTranslator()), [audio], settings))
+
+
 def test_targets_change_at_the_next_segment() -> None:
     engine = Engine(FakeTranslator())
     session = engine.open(STREAMING)
