@@ -13,7 +13,7 @@ LEAST_SAMPLES = WINDOW_SAMPLES + HOP_SAMPLES  # two frames: one has no variance
 
 def extract(samples: np.ndarray) -> np.ndarray:
     """Samples [N] float32 at 16 kHz of one segment, at least `LEAST_SAMPLES` -> frames [T, 80] float32."""
-    frames = fbank(samples)  # frame by frame in memory, as the reference has them: numpy sums in the same order
+    frames = fbank(samples)  # frame by frame in memory, as in the reference: numpy sums in the same order
     centred = frames - frames.mean(axis=0)
     deviation = centred.std(axis=0)
     # No floor, as in the reference, where a bin that never changes (digital silence) becomes NaN; here it stays zero.
