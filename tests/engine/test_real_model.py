@@ -12,9 +12,10 @@ import pytest
 
 import seamless_stream
 from seamless_stream.engine.engine import Engine
+from seamless_stream.engine.segment import Piece
 from seamless_stream.engine.translator import Translator
 from seamless_stream.events import Event, Final, SegmentEnded, Speech
-from seamless_stream.settings import DecodingSettings, SessionSettings
+from seamless_stream.settings import DecodingSettings, PolicySettings, SessionSettings
 from tests.engine.test_engine import PAUSE, TALK, cut
 from tests.fakes import speech
 
@@ -94,12 +95,14 @@ def test_translate_gives_what_the_model_says(translator: Translator) -> None:
     assert beams.task == "t2st" and isinstance(beams.text, str)
 
 
-def test_segment_too_short_for_the_features_fails_alone(translator: Translator) -> None:
-    session = translator.engine.open(SETTINGS)
+def test_segment_too_short_for_the_features_fails_alone(
+    translator: Translator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = translator.engine.open(replace(SETTINGS, policy=PolicySettings("segment")))
     session.push(TALK)
     session.finish()
-    [first, *_] = session.take_ready()
-    session._ready.append(replace(first, job=replace(first.job, samples=np.zeros(300, np.float32))))
+    too_short = Piece(np.zeros(300, np.float32), is_last=True)
+    monkeypatch.setattr(session.segments[0], "take", lambda num_samples: too_short)
     while translator.engine.step():
         pass
     events = session.events()
