@@ -10,10 +10,10 @@ SAMPLES := seamless_stream/checkpoints/samples
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format clean phrasebook check-full-size measure-loading bench
+.PHONY: help demo test check format clean phrasebook check-full-size measure-loading bench bench-sessions bench-long-stream bench-policies
 
 help:  ## this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
 $(VENV)/.runtime: pyproject.toml constraints.txt
 	@echo "== Building a virtual environment in $(VENV) (a few minutes, about 1.5 GB; nothing outside it is touched)"
@@ -53,6 +53,17 @@ measure-loading: $(VENV)/.dev  ## peak memory of loading the full-size random ch
 
 bench: $(VENV)/.dev  ## speech encoder against transformers, alternating in one run
 	$(BIN)/python tools/bench_encoder.py
+
+bench-sessions: $(VENV)/.dev  ## live sessions in real time at once, and what batching them gains
+	$(BIN)/python -m tools.bench_sessions
+	$(BIN)/python -m tools.bench_sessions --speech --gain ""
+
+bench-long-stream: $(VENV)/.dev  ## lag and memory of an hour-long stream
+	$(BIN)/python -m tools.bench_long_stream --speech
+
+bench-policies: $(VENV)/.dev  ## quality against latency of the policies; needs the phrasebook's held-out speech
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[eval]'
+	$(BIN)/python -m tools.bench_policies --plot docs/images/policies.png
 
 phrasebook: $(VENV)/.dev  ## train the bundled checkpoint again, from grammar to weights (hours; resumes)
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[phrasebook]'
