@@ -62,7 +62,6 @@ bench-long-stream: $(VENV)/.dev  ## lag and memory of an hour-long stream
 	$(BIN)/python -m tools.bench_long_stream --speech
 
 bench-policies: $(VENV)/.dev  ## quality against latency of the policies; needs the phrasebook's held-out speech
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[eval]'
 	$(BIN)/python -m tools.bench_policies --plot docs/images/policies.png
 
 phrasebook: $(VENV)/.dev  ## train the bundled checkpoint again, from grammar to weights (hours; resumes)

@@ -149,6 +149,7 @@ def main() -> None:
         f"{options.model}, {options.source} to {options.target}, {minutes:.0f} minutes of speech with pauses"
     )
     path = options.plot or options.output / "plot.png"
+    path.parent.mkdir(parents=True, exist_ok=True)
     plot(points(results, METRIC, "bleu"), path, "StreamLAAL", "BLEU", title)
 
 
