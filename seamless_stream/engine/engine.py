@@ -27,6 +27,7 @@ from seamless_stream.engine.voice import Speaking
 from seamless_stream.errors import BusyError, LanguageError, ModelError, SeamlessStreamError, SettingsError
 from seamless_stream.models.base import Capabilities, EncoderMode, EncoderOutput, SpeechTranslator
 from seamless_stream.models.languages import resolve_language
+from seamless_stream.models.registry import families_with
 from seamless_stream.models.vad import SileroVad
 from seamless_stream.settings import EngineSettings, SessionSettings, VadName
 
@@ -44,14 +45,18 @@ def check_session(settings: SessionSettings, capabilities: Capabilities) -> Sess
     problems: list[str] = []
     if settings.task not in capabilities.tasks:
         known = ", ".join(sorted(capabilities.tasks))
-        problems.append(f"`task` must be one of {known} with this checkpoint, but is {settings.task}.")
+        families = ", ".join(families_with(settings.task)) if settings.task is not None else "none"
+        problems.append(
+            f"`task` must be one of {known} with this checkpoint, but is {settings.task}"
+            f" (families that can: {families})."
+        )
     speaks = settings.task in ("s2st", "t2st")
     targets = capabilities.speech_languages if speaks else capabilities.target_languages
     if not settings.target_languages:
         problems.append("`target_languages` must name at least one language, but is empty.")
     if settings.source_language is None and settings.task in ("t2tt", "t2st"):
         problems.append("`source_language` must be given for text, but is empty.")
-    if speaks and settings.speaker >= capabilities.num_speakers:
+    if speaks and settings.speaker >= capabilities.num_speakers > 0:
         limit = capabilities.num_speakers - 1
         problems.append(f"`speaker` must be 0 to {limit} with this checkpoint, but is {settings.speaker}.")
     if settings.task not in ("t2tt", "t2st"):
