@@ -45,10 +45,9 @@ def check_session(settings: SessionSettings, capabilities: Capabilities) -> Sess
     problems: list[str] = []
     if settings.task not in capabilities.tasks:
         known = ", ".join(sorted(capabilities.tasks))
-        families = ", ".join(families_with(settings.task)) if settings.task is not None else "none"
+        others = f" ({', '.join(families_with(settings.task))} can)" if settings.task is not None else ""
         problems.append(
-            f"`task` must be one of {known} with this checkpoint, but is {settings.task}"
-            f" (families that can: {families})."
+            f"`task` must be one of {known} with this checkpoint, but is {settings.task}{others}."
         )
     speaks = settings.task in ("s2st", "t2st")
     targets = capabilities.speech_languages if speaks else capabilities.target_languages

@@ -35,7 +35,6 @@ from seamless_stream.events import (
 from seamless_stream.models.base import EncoderMode, Listening, SpeechTranslator
 from seamless_stream.settings import SessionSettings
 
-
 JOIN_SAMPLES = 300 * SAMPLE_RATE // 1000  # between two segments that are one stretch of speech
 JOIN_KNOWN_SAMPLES = (
     500 * SAMPLE_RATE // 1000
