@@ -1,31 +1,31 @@
-"""Silero VAD, run by our own torch code; the weights (MIT) are beside the bundled checkpoint.
+"""Silero VAD, computed with numpy; the weights (MIT) are beside the bundled checkpoint.
 
 Knows the network, its explicit state, and the detector that lets it sleep while a cheap one hears nothing.
+Its layers are so small that torch would spend most of the time on calling them: one window costs a quarter this way.
 The windows and the detector's form are `audio/vad.py`.
 """
 
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Final
 
-import torch
+import numpy as np
 from safetensors import SafetensorError
-from safetensors.torch import load_file
-from torch import Tensor, nn
-from torch.nn import functional
+from safetensors.numpy import load_file
 
 from seamless_stream.audio.pcm import Samples
 from seamless_stream.audio.vad import WebrtcVad, Windows
 from seamless_stream.errors import CheckpointError
-from seamless_stream.nn.state import State
 
 _CONTEXT_SAMPLES: Final = 64  # of the window before, in front of each window
 _STFT_SAMPLES: Final = 256
 _STFT_HOP_SAMPLES: Final = 128
 _NUM_BINS: Final = _STFT_SAMPLES // 2 + 1
 _WIDTH: Final = 128
+_STRIDES: Final = (1, 2, 2, 1)  # of the convolutions
 
 _GATE_MODE: Final = 0  # webrtc's most open mode: it misses almost nothing, and the network corrects the rest
 _HOLD_WINDOWS: Final = 32  # about 1 s: the network stays awake after the last window that webrtc let through
@@ -34,57 +34,87 @@ _WEIGHTS: Final = Path(__file__).parents[1] / "checkpoints" / "silero_vad_16k.sa
 
 
 @dataclass(frozen=True, eq=False)
-class SileroState(State):
+class SileroState:
     """The stream so far: LSTM state h and c [B, 128], the last samples of the window before [B, 64]."""
 
-    h: Tensor
-    c: Tensor
-    context: Tensor
+    h: Samples
+    c: Samples
+    context: Samples
 
 
-class SileroNetwork(nn.Module):
+def _frames(x: Samples, size: int, step: int) -> Samples:
+    """Every `step` values of rows [B, N] the next `size` ones: [B, T, size]."""
+    count = (x.shape[1] - size) // step + 1
+    strides = (x.strides[0], step * x.itemsize, x.itemsize)
+    # A copy: numpy multiplies rows that overlap in memory without BLAS.
+    return np.ndarray((len(x), count, size), x.dtype, x, 0, strides).copy()
+
+
+def _sigmoid(x: Samples) -> Samples:
+    """By tanh, which does not overflow."""
+    y: Samples = 0.5 + 0.5 * np.tanh(0.5 * x)
+    return y
+
+
+class SileroNetwork:
     """Window -> magnitude spectrum -> four convolutions -> LSTM cell -> probability."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.stft_conv = nn.Conv1d(1, 2 * _NUM_BINS, _STFT_SAMPLES, _STFT_HOP_SAMPLES, bias=False)
-        self.conv1 = nn.Conv1d(_NUM_BINS, 128, 3, padding=1)
-        self.conv2 = nn.Conv1d(128, 64, 3, stride=2, padding=1)
-        self.conv3 = nn.Conv1d(64, 64, 3, stride=2, padding=1)
-        self.conv4 = nn.Conv1d(64, _WIDTH, 3, padding=1)
-        self.lstm_cell = nn.LSTMCell(_WIDTH, _WIDTH)
-        self.final_conv = nn.Conv1d(_WIDTH, 1, 1)
+    def __init__(self, weights: Mapping[str, Samples]) -> None:
+        self._basis = np.ascontiguousarray(weights["stft_conv.weight"][:, 0].T)  # [256, 2 * bins]
+        # [O, C, 3] -> [3 * C, O]: a convolution is one product with the rows that it looks at.
+        self._kernels = [
+            weights[f"conv{i}.weight"].transpose(2, 1, 0).reshape(-1, len(weights[f"conv{i}.bias"]))
+            for i in range(1, 5)
+        ]
+        self._biases = [weights[f"conv{i}.bias"] for i in range(1, 5)]
+        gates = np.concatenate((weights["lstm_cell.weight_ih"], weights["lstm_cell.weight_hh"]), axis=1)
+        self._gates = np.ascontiguousarray(gates.T)  # [2 * 128, 4 * 128]
+        self._gate_bias = weights["lstm_cell.bias_ih"] + weights["lstm_cell.bias_hh"]
+        self._last = weights["final_conv.weight"].reshape(_WIDTH)
+        self._last_bias = weights["final_conv.bias"]
 
     def init_state(self, batch: int) -> SileroState:
         """The state before the first window."""
-        return SileroState(
-            torch.zeros(batch, _WIDTH), torch.zeros(batch, _WIDTH), torch.zeros(batch, _CONTEXT_SAMPLES)
-        )
+        h, context = np.zeros((batch, _WIDTH), np.float32), np.zeros((batch, _CONTEXT_SAMPLES), np.float32)
+        return SileroState(h, h, context)
 
-    def forward(self, windows: Tensor, state: SileroState) -> tuple[Tensor, SileroState]:
+    def __call__(self, windows: Samples, state: SileroState) -> tuple[Samples, SileroState]:
         """Windows [B, 512] -> probabilities of speech [B]."""
-        x = torch.cat((state.context, windows), dim=1)  # [B, 576]
-        x = functional.pad(x.unsqueeze(1), (0, _CONTEXT_SAMPLES), mode="reflect")  # [B, 1, 640]
-        spectrum = self.stft_conv(x)  # [B, 258, 4]
-        x = (spectrum[:, :_NUM_BINS].square() + spectrum[:, _NUM_BINS:].square()).sqrt()
-        for convolution in (self.conv1, self.conv2, self.conv3, self.conv4):
-            x = functional.relu(convolution(x))
-        h, c = self.lstm_cell(x.squeeze(-1), (state.h, state.c))  # four frames have become one: [B, 128, 1]
-        logits = self.final_conv(functional.relu(h).unsqueeze(-1))  # [B, 1, 1]
-        return logits.sigmoid().flatten(), SileroState(h, c, windows[:, -_CONTEXT_SAMPLES:])
+        features = self.features(np.concatenate((state.context, windows), axis=1))
+        probabilities, h, c = self.cell(features, state.h, state.c)
+        return probabilities, SileroState(h, c, windows[:, -_CONTEXT_SAMPLES:].copy())
+
+    def features(self, x: Samples) -> Samples:
+        """Windows with their context [B, 576] -> what the LSTM reads [B, 128]."""
+        x = np.concatenate((x, x[:, -2 : -2 - _CONTEXT_SAMPLES : -1]), axis=1)  # [B, 640], its end mirrored
+        spectrum = _frames(x, _STFT_SAMPLES, _STFT_HOP_SAMPLES) @ self._basis  # [B, 4, 258]
+        spectrum *= spectrum
+        y = np.sqrt(spectrum[:, :, :_NUM_BINS] + spectrum[:, :, _NUM_BINS:])
+        for kernel, bias, stride in zip(self._kernels, self._biases, _STRIDES, strict=True):
+            width = y.shape[2]
+            padded = np.zeros((len(y), (y.shape[1] + 2) * width), np.float32)
+            padded[:, width:-width] = y.reshape(len(y), -1)
+            y = np.maximum(_frames(padded, 3 * width, stride * width) @ kernel + bias, 0)
+        return y[:, 0]  # four frames have become one
+
+    def cell(self, features: Samples, h: Samples, c: Samples) -> tuple[Samples, Samples, Samples]:
+        """Features, h and c, all [B, 128] -> probabilities [B] and the new h and c."""
+        gates = np.concatenate((features, h), axis=1) @ self._gates + self._gate_bias  # [B, 4 * 128]
+        enter, keep, new, leave = gates.reshape(-1, 4, _WIDTH).swapaxes(0, 1)
+        c = _sigmoid(keep) * c + _sigmoid(enter) * np.tanh(new)
+        h = _sigmoid(leave) * np.tanh(c)
+        return _sigmoid(np.maximum(h, 0) @ self._last + self._last_bias), h, c
 
 
 @cache
 def load_silero() -> SileroNetwork:
     """The network, one for all sessions. Raises CheckpointError when its weights are missing or other."""
-    network = SileroNetwork()
     try:
-        network.load_state_dict(load_file(_WEIGHTS))
-    except (OSError, SafetensorError, RuntimeError) as error:
+        return SileroNetwork(load_file(_WEIGHTS))
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise CheckpointError(
             f"`{_WEIGHTS}` must hold the weights of Silero VAD, but does not: {error}"
         ) from error
-    return network.eval().requires_grad_(False)
 
 
 class SileroVad:
@@ -126,6 +156,5 @@ class SileroVad:
         return self._run(self._state, window)
 
     def _run(self, state: SileroState, window: Samples) -> float:
-        with torch.inference_mode():
-            probability, self._state = self._network(torch.tensor(window).unsqueeze(0), state)
-        return float(probability)
+        probability, self._state = self._network(window[None], state)
+        return float(probability[0])

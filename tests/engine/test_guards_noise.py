@@ -9,8 +9,6 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-import torch
-from torch.nn import functional
 
 from seamless_stream.audio.fbank import SAMPLE_RATE
 from seamless_stream.audio.pcm import Samples
@@ -98,28 +96,23 @@ def sounds(duration: float) -> Samples:
     return clipped
 
 
-@torch.inference_mode()
 def probabilities(streams: Samples) -> np.ndarray:
     """Streams [B, N] -> the network's probability of every window [B, W]."""
     network = load_silero()
-    windows = torch.from_numpy(streams).view(len(streams), -1, VAD_WINDOW_SAMPLES)  # [B, W, 512]
+    windows = streams.reshape(len(streams), -1, VAD_WINDOW_SAMPLES)  # [B, W, 512]
     state = network.init_state(len(streams))
     size = state.context.shape[1]
-    before = torch.cat((state.context[:, None], windows[:, :-1, -size:]), dim=1)  # [B, W, 64]
+    before = np.concatenate((state.context[:, None], windows[:, :-1, -size:]), axis=1)  # [B, W, 64]
     h, c = state.h, state.c
     found = []
     for start in range(0, windows.shape[1], _BLOCK):
         block = slice(start, start + _BLOCK)
-        x = torch.cat((before[:, block], windows[:, block]), dim=2).flatten(0, 1)  # [B * W, 576]
-        x = functional.pad(x.unsqueeze(1), (0, size), mode="reflect")
-        real, imaginary = network.stft_conv(x).chunk(2, dim=1)
-        x = (real.square() + imaginary.square()).sqrt()
-        for convolution in (network.conv1, network.conv2, network.conv3, network.conv4):
-            x = functional.relu(convolution(x))
-        for step in x.view(len(streams), -1, x.shape[1]).unbind(1):
-            h, c = network.lstm_cell(step, (h, c))
-            found.append(network.final_conv(functional.relu(h).unsqueeze(-1)).sigmoid().flatten())
-    return torch.stack(found, dim=1).numpy()
+        x = np.concatenate((before[:, block], windows[:, block]), axis=2)
+        features = network.features(x.reshape(-1, x.shape[2]))  # [B * W, 128]
+        for step in features.reshape(len(streams), -1, features.shape[1]).swapaxes(0, 1):
+            probability, h, c = network.cell(step, h, c)
+            found.append(probability)
+    return np.stack(found, axis=1)
 
 
 class KnownVad:
