@@ -205,6 +205,7 @@ class Engine:
                 "session": session.id,
                 "position_s": session.position_s,
                 "waiting_s": session.waiting_s,
+                "behind_s": session.behind_s,
                 "unplayed_s": session.unplayed_s,
                 "overload_level": session.overload_level,
                 "nbytes": session.nbytes + self._runner.nbytes_of(session.id),

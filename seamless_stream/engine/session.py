@@ -35,6 +35,7 @@ from seamless_stream.events import (
 from seamless_stream.models.base import EncoderMode, Listening, SpeechTranslator
 from seamless_stream.settings import SessionSettings
 
+SEGMENT_GRACE_MS = 200  # the end of a segment is known a hang-over after it, on the detector's grid
 JOIN_SAMPLES = 300 * SAMPLE_RATE // 1000  # between two segments that are one stretch of speech
 JOIN_KNOWN_SAMPLES = (
     500 * SAMPLE_RATE // 1000
@@ -178,6 +179,28 @@ class Session:
         return sum(segment.num_waiting for segment in self.segments) / SAMPLE_RATE
 
     @property
+    def behind_s(self) -> float:
+        """For how long audio could have been heard that was not."""
+        return max((self._behind_samples(segment) for segment in self.segments), default=0) / SAMPLE_RATE
+
+    def _behind_samples(self, segment: Segment) -> int:
+        if segment.is_heard or segment.text is not None:
+            return 0
+        if segment.has_ended:
+            grace_ms = self.settings.segmentation.hang_over_ms + SEGMENT_GRACE_MS
+            return max(0, self._num_samples - segment.end_samples - grace_ms * SAMPLE_RATE // 1000)
+        step, first = self._grid
+        # An open segment waits for the next step of its grid; what comes on top of that is late.
+        return max(0, segment.num_waiting - max(first - segment.num_given, step)) if step else 0
+
+    @property
+    def _grid(self) -> tuple[int, int]:
+        """Samples between two hypotheses of an open segment (0: it has none), and before the first."""
+        policy = self.settings.policy
+        step = policy.decode_every_ms * SAMPLE_RATE // 1000 if self.policy.wants_open_segments else 0
+        return step, policy.first_decode_ms * SAMPLE_RATE // 1000
+
+    @property
     def unplayed_s(self) -> float:
         """Speech that is not played yet, of the language that is most behind, if it is played at once."""
         return max((voice.backlog_s(self.position_s) for voice in self.voices.values()), default=0.0)
@@ -196,9 +219,7 @@ class Session:
 
     def due(self) -> list[tuple[Segment, int]]:
         """Segments that should hear more now, and how many samples."""
-        policy = self.settings.policy
-        step = policy.decode_every_ms * SAMPLE_RATE // 1000 if self.policy.wants_open_segments else 0
-        first = policy.first_decode_ms * SAMPLE_RATE // 1000
+        step, first = self._grid
         found = []
         for place, segment in enumerate(self.segments):
             if segment.goes_on and not segment.is_heard and not self._is_joined(segment, place):
@@ -229,7 +250,7 @@ class Session:
         """Keep up where somebody listens: see how much audio waits, leave out the oldest where it is too much."""
         if not self.settings.is_live:
             return
-        self.relief = self._overload.relief(self.waiting_s)
+        self.relief = self._overload.relief(self.behind_s)
         if self.relief.drops_audio:
             oldest = next(
                 (s for s in self.segments if s.num_waiting and s.has_ended and not s.num_decoding), None

@@ -10,13 +10,14 @@ import queue
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import dataclass
 
 import numpy as np
 
 from seamless_stream.audio.fbank import SAMPLE_RATE
 from seamless_stream.engine.engine import Engine
 from seamless_stream.engine.session import Session
-from seamless_stream.errors import ModelError, SeamlessStreamError
+from seamless_stream.errors import BusyError, ModelError, SeamlessStreamError
 from seamless_stream.events import Event
 from seamless_stream.settings import SessionSettings
 
@@ -28,16 +29,32 @@ MAX_BACKLOG_S = 60
 MAX_CHUNKS_PER_TURN = 16  # then the model and the other sessions have their turn
 
 Deliver = Callable[[list[Event]], None]
+Ended = Callable[[SeamlessStreamError | None], None]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a session is; seconds of source audio, but `unplayed_s` of speech."""
+
+    position_s: float = 0.0  # taken from the inbox
+    waiting_s: float = 0.0  # of it not yet heard by the model
+    unplayed_s: float = 0.0
+    overload_level: int = 0
 
 
 class WorkerSession:
     """A session as its driver sees it from another thread."""
 
-    def __init__(self, settings: SessionSettings, deliver: Deliver, worker: "Worker") -> None:
+    def __init__(
+        self, settings: SessionSettings, deliver: Deliver, worker: "Worker", ended: Ended | None = None
+    ) -> None:
         self.settings = settings
+        self.progress = Progress()  # replaced by the worker's thread after each turn
         self._deliver = deliver
+        self._ended = ended
         self._worker = worker
-        self._inbox: queue.Queue[np.ndarray | None] = queue.Queue(MAX_INBOX)  # None: no more will come
+        # A tuple: target languages from here on. None: no more will come.
+        self._inbox: queue.Queue[np.ndarray | tuple[str, ...] | None] = queue.Queue(MAX_INBOX)
         self._opened: Future[Session] = Future()
         self._closed = threading.Event()  # asked for by the driver
         self._done = threading.Event()  # nothing more will be delivered
@@ -52,9 +69,16 @@ class WorkerSession:
         """
         return self._put(samples, timeout_s)
 
-    def finish(self) -> None:
-        """No more audio will come; `wait` returns when all is translated."""
-        self._put(None, None)
+    def change_targets(self, languages: tuple[str, ...], timeout_s: float | None = None) -> bool:
+        """Translate what is pushed from now on into these, from its next segment on; waits like `push`.
+
+        The driver has checked them (`engine.check_session`): what the engine refuses ends the session.
+        """
+        return self._put(languages, timeout_s)
+
+    def finish(self, timeout_s: float | None = None) -> bool:
+        """No more audio will come; `wait` returns when all is translated. Waits for room like `push`."""
+        return self._put(None, timeout_s)
 
     def close(self) -> None:
         """Drop what is not translated yet."""
@@ -68,7 +92,7 @@ class WorkerSession:
             raise self._error
         return is_done
 
-    def _put(self, item: np.ndarray | None, timeout_s: float | None) -> bool:
+    def _put(self, item: np.ndarray | tuple[str, ...] | None, timeout_s: float | None) -> bool:
         while True:
             if self._done.is_set() and self._error is not None:
                 raise self._error
@@ -91,23 +115,30 @@ class WorkerSession:
             self._opened.set_result(engine.open(self.settings))
         except Exception as error:
             self._opened.set_exception(error)
+            failure = ModelError(f"The session cannot be opened: {type(error).__name__}: {error}")
+            self._tell_end(error if isinstance(error, SeamlessStreamError) else failure)
             return False
         return True
 
-    def take_turn(self) -> bool:
+    def take_turn(self, engine: Engine) -> bool:
         """Move waiting audio into the session and deliver its events; False when there was nothing to do."""
         session = self._opened.result()
         num_chunks = 0
         while num_chunks < MAX_CHUNKS_PER_TURN and session.backlog_samples < MAX_BACKLOG_S * SAMPLE_RATE:
             try:
-                samples = self._inbox.get_nowait()
+                item = self._inbox.get_nowait()
             except queue.Empty:
                 break
             num_chunks += 1
-            if samples is None:
+            if item is None:
                 session.finish()
+            elif isinstance(item, tuple):
+                engine.change_targets(session, item)
             else:
-                session.push(samples)
+                session.push(item)
+        self.progress = Progress(
+            session.position_s, session.waiting_s, session.unplayed_s, session.overload_level
+        )
         events = session.events()
         if events:
             self._deliver(events)
@@ -121,8 +152,16 @@ class WorkerSession:
     def end(self, engine: Engine, error: SeamlessStreamError | None) -> None:
         """Nothing more will be delivered."""
         engine.close(self._opened.result())
+        self._tell_end(error)
+
+    def _tell_end(self, error: SeamlessStreamError | None) -> None:
         self._error = error
         self._done.set()
+        if self._ended is not None:
+            try:
+                self._ended(error)
+            except Exception:
+                log.debug("nobody listens to the end of a session", exc_info=True)
 
 
 class Worker:
@@ -154,6 +193,27 @@ class Worker:
         self.wake()
         session._opened.result()
         return session
+
+    def open_later(self, settings: SessionSettings, deliver: Deliver, ended: Ended) -> WorkerSession:
+        """Like `open` for a driver that must not wait: it may push at once, while the model is in a long step.
+
+        A refusal goes to `ended`, as does whatever ends the session later; both are called on the worker's thread.
+        Raises BusyError where too many wait already.
+        """
+        session = WorkerSession(settings, deliver, self, ended)
+        try:
+            self._openings.put_nowait(session)
+        except queue.Full:
+            raise BusyError(
+                f"The engine must have time to open a session, but {MAX_OPENINGS} wait for it."
+            ) from None
+        self.wake()
+        return session
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive() and not self._is_stopping
 
     def wake(self) -> None:
         """Something has changed that the thread should look at."""
@@ -198,7 +258,7 @@ class Worker:
 
     def _take_turn(self, session: WorkerSession) -> bool:
         try:
-            has_worked = session.take_turn()
+            has_worked = session.take_turn(self._engine)
         except SeamlessStreamError as error:
             self._end(session, error)
             return True
