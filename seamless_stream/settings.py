@@ -171,6 +171,46 @@ class EngineSettings:
 
 
 @dataclass(frozen=True)
+class ServerSettings:
+    """Where the daemon listens and what it allows a client."""
+
+    host: str = "127.0.0.1"
+    port: int = 8765  # 0: any free one
+    keys_file: str | None = None  # one API key a line; also SEAMLESS_STREAM_API_KEYS, separated by commas
+    allows_anonymous: bool = False  # no key needed although other machines can connect
+    allowed_origins: tuple[str, ...] = ()  # of browser pages; a request without Origin is no browser's
+    tls_certificate: str | None = None  # PEM files
+    tls_key: str | None = None
+    max_sessions: int = 64
+    max_sessions_per_key: int = 64
+    max_message_bytes: int = 1_048_576
+    max_messages_per_s: int = 500
+    max_ahead_ms: int = 10_000  # audio that is held for a session before it is dropped or not read
+    max_unsent_bytes: int = 8_388_608  # of one connection, before a slow reader is closed
+    max_session_s: int = 14_400
+    idle_timeout_s: float = 60.0  # without any sign of life
+    drain_s: float = 10.0  # after SIGTERM, for what is not translated yet
+
+    def __post_init__(self) -> None:
+        limits = ("max_sessions", "max_sessions_per_key", "max_messages_per_s", "max_session_s")
+        check(
+            self,
+            ("port", 0 <= self.port <= 65_535, "from 0 to 65535"),
+            *((name, getattr(self, name) >= 1, "at least 1") for name in limits),
+            ("max_message_bytes", self.max_message_bytes >= 1_024, "at least 1024"),
+            ("max_ahead_ms", self.max_ahead_ms >= 1_000, "at least 1000"),
+            ("max_unsent_bytes", self.max_unsent_bytes >= 65_536, "at least 65536"),
+            ("idle_timeout_s", 0 < self.idle_timeout_s < math.inf, "above 0"),
+            ("drain_s", 0 <= self.drain_s < math.inf, "0 or more"),
+            (
+                "tls_key",
+                (self.tls_key is None) == (self.tls_certificate is None),
+                "given with `tls_certificate`",
+            ),
+        )
+
+
+@dataclass(frozen=True)
 class ModelSettings:
     """Which checkpoint, and where it runs."""
 
@@ -206,6 +246,7 @@ class Settings:
 
     model: ModelSettings = field(default_factory=ModelSettings)
     session: SessionSettings = field(default_factory=SessionSettings)
+    server: ServerSettings = field(default_factory=ServerSettings)
     pace: Pace = "real-time"
 
 

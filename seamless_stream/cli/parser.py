@@ -18,6 +18,7 @@ examples:
   seamless-stream live --source mic --to es --sink speaker           and the translation aloud
   seamless-stream live --source talk.wav --to es --sink es.wav --sink es.srt
   arecord -f S16_LE -r 16000 -t raw | seamless-stream live --source - --to eng
+  seamless-stream serve                                              the same for other programs, by WebSocket
   seamless-stream translate interview.mp3 --to de                    the text on the terminal
   seamless-stream translate *.wav --to fr --output out/              texts and spoken translations
   seamless-stream translate talk.m4a --task asr --from en --format srt
@@ -68,6 +69,18 @@ examples:
   ffmpeg -i talk.mp4 -f s16le -ar 16000 -ac 1 - | seamless-stream live --source - --to es
   seamless-stream live --source talk.wav --config configs/live_captions.yaml --set session.decoding.beams=5
 """
+SERVE = """\
+Translates for other programs over WebSocket, at ws://HOST:PORT/v1/realtime/translations. The messages are told in
+docs/protocol.md; clients of OpenAI's realtime translations work with it as they are. SIGTERM or Ctrl-C lets the open
+sessions finish; a second one ends at once.
+"""
+SERVE_EXAMPLES = """\
+examples:
+  seamless-stream serve                                            for programs on this machine
+  seamless-stream serve --to es --port 9000                        es where a client names no language
+  seamless-stream serve --host 0.0.0.0 --keys-file keys.txt        for others, who need one of these keys
+  seamless-stream serve --config configs/server.yaml
+"""
 MODELS_EXAMPLES = """\
 examples:
   seamless-stream models                     list
@@ -93,6 +106,7 @@ examples:
 MODULES = {
     "translate": "translate",
     "live": "live",
+    "serve": "serve",
     "models": "inventory",
     "languages": "inventory",
     "devices": "devices",
@@ -155,6 +169,7 @@ def build_parser() -> Parser:
         _command(commands, "translate", "translate recordings or text", TRANSLATE, TRANSLATE_EXAMPLES)
     )
     _add_live(_command(commands, "live", "translate while the source speaks", LIVE, LIVE_EXAMPLES))
+    _add_serve(_command(commands, "serve", "translate for other programs", SERVE, SERVE_EXAMPLES))
     models = _command(commands, "models", "list, pull and check checkpoints", "", MODELS_EXAMPLES)
     models.add_argument("action", nargs="?", default="list", choices=["list", "pull", "path", "verify"])
     models.add_argument(
@@ -238,6 +253,19 @@ def _add_live(parser: Parser) -> None:
         choices=["low", "balanced", "quality"],
         default="balanced",
         help="a set of settings: early words, or better sentences; default: balanced",
+    )
+    _add_languages(parser)
+    _add_model(parser)
+    _add_decoding(parser)
+
+
+def _add_serve(parser: Parser) -> None:
+    parser.add_argument("--host", metavar="ADDRESS", help="where to listen; default: 127.0.0.1")
+    parser.add_argument("--port", type=int, metavar="N", help="default: 8765; 0: any free one")
+    parser.add_argument("--keys-file", metavar="FILE", help="API keys, one a line")
+    parser.add_argument("--task", choices=["s2st", "s2tt"], help="default: s2st where a language has a voice")
+    parser.add_argument(
+        "--policy", choices=get_args(PolicyName), help="when text is committed; default: alignatt"
     )
     _add_languages(parser)
     _add_model(parser)

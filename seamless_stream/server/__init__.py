@@ -1,0 +1,1 @@
+"""The daemon: a WebSocket server around the worker. Nothing outside this folder imports asyncio."""

@@ -1,0 +1,345 @@
+"""The messages of the wire as typed values; the JSON Schema of the protocol is made from these classes.
+
+Knows no JSON, no sockets, no sessions. What the messages mean is told in docs/protocol.md.
+"""
+
+import typing
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Final, Literal
+
+Dialect = Literal["openai", "native"]
+Encoding = Literal["s16le", "f32le", "mulaw"]
+Mode = Literal["speech", "text"]
+Pacing = Literal["realtime", "fast"]
+ErrorType = Literal["invalid_request_error", "authentication_error", "rate_limit_error", "server_error"]
+
+
+# --- what a client may ask for; None everywhere: leave it as it is
+
+
+@dataclass(frozen=True)
+class AudioFormat:
+    """How samples are written; mono."""
+
+    type: Literal["audio/pcm"] = "audio/pcm"
+    encoding: Encoding | None = None
+    rate: int | None = None
+    channels: int | None = None
+
+
+@dataclass(frozen=True)
+class InputAudio:
+    """What the client sends."""
+
+    format: AudioFormat | None = None
+    pacing: Pacing | None = None
+
+
+@dataclass(frozen=True)
+class OutputAudio:
+    """What the client wants back."""
+
+    language: str | None = None
+    format: AudioFormat | None = None
+    voice: int | None = None
+    mode: Mode | None = None
+
+
+@dataclass(frozen=True)
+class Audio:
+    """Both directions."""
+
+    input: InputAudio | None = None
+    output: OutputAudio | None = None
+
+
+@dataclass(frozen=True)
+class SessionChange:
+    """The part of a session's configuration that a client may set."""
+
+    audio: Audio | None = None
+
+
+# --- client to server
+
+
+@dataclass(frozen=True)
+class SessionUpdate:
+    """Change the configuration, all of it or nothing."""
+
+    type: ClassVar[str] = "session.update"
+    session: SessionChange
+    event_id: str | None = None
+
+
+@dataclass(frozen=True)
+class AudioAppend:
+    """Audio as base64 text."""
+
+    type: ClassVar[str] = "session.input_audio_buffer.append"
+    audio: str
+    event_id: str | None = None
+
+
+@dataclass(frozen=True)
+class Flush:
+    """Finish all audio so far and say so; the session goes on."""
+
+    type: ClassVar[str] = "input_audio.flush"
+    marker: str
+    event_id: str | None = None
+
+
+@dataclass(frozen=True)
+class Ping:
+    """For clients that cannot see the pings of WebSocket."""
+
+    type: ClassVar[str] = "ping"
+    id: str | None = None
+    event_id: str | None = None
+
+
+@dataclass(frozen=True)
+class SessionClose:
+    """Translate what is there, then close."""
+
+    type: ClassVar[str] = "session.close"
+    event_id: str | None = None
+
+
+ClientMessage = SessionUpdate | AudioAppend | Flush | Ping | SessionClose
+CLIENT_MESSAGES: Final = {kind.type: kind for kind in typing.get_args(ClientMessage)}
+
+
+# --- server to client
+
+
+@dataclass(frozen=True)
+class SessionCreated:
+    """The first message: the configuration and what this server can do."""
+
+    type: ClassVar[str] = "session.created"
+    session: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class SessionUpdated:
+    """The whole configuration as it is now."""
+
+    type: ClassVar[str] = "session.updated"
+    session: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class OutputTranscriptDelta:
+    """More of the translation; carries its own spaces."""
+
+    type: ClassVar[str] = "session.output_transcript.delta"
+    delta: str
+    elapsed_ms: int
+
+
+@dataclass(frozen=True)
+class OutputAudioDelta:
+    """Translated speech as base64 text."""
+
+    type: ClassVar[str] = "session.output_audio.delta"
+    delta: str
+    sample_rate: int
+    elapsed_ms: int
+    channels: int = 1
+    format: Literal["pcm16"] = "pcm16"
+
+
+@dataclass(frozen=True)
+class SegmentStarted:
+    """Speech began."""
+
+    type: ClassVar[str] = "segment.started"
+    segment_id: str
+    start_ms: int
+
+
+@dataclass(frozen=True)
+class SegmentUpdated:
+    """`stable` never changes again and has grown by `append`; `unstable` may change."""
+
+    type: ClassVar[str] = "segment.updated"
+    segment_id: str
+    language: str
+    rev: int
+    append: str
+    stable: str
+    unstable: str
+
+
+@dataclass(frozen=True)
+class SegmentFinal:
+    """The finished translation of a segment."""
+
+    type: ClassVar[str] = "segment.final"
+    segment_id: str
+    language: str
+    rev: int
+    append: str
+    text: str
+    start_ms: int
+    end_ms: int
+
+
+@dataclass(frozen=True)
+class SegmentCancelled:
+    """A segment that could not be translated; what was stable stays."""
+
+    type: ClassVar[str] = "segment.cancelled"
+    segment_id: str
+    message: str
+
+
+@dataclass(frozen=True)
+class SegmentAudioDone:
+    """All speech of a segment was sent: where it lies on the output clock."""
+
+    type: ClassVar[str] = "segment.audio_done"
+    segment_id: str
+    first_sample: int
+    samples: int
+
+
+@dataclass(frozen=True)
+class SegmentEnded:
+    """Nothing more will come for this segment."""
+
+    type: ClassVar[str] = "segment.ended"
+    segment_id: str
+    start_ms: int
+    end_ms: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """Something was left out on purpose, and why."""
+
+    type: ClassVar[str] = "segment.skipped"
+    segment_id: str
+    what: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class TargetChanged:
+    """From this segment on the translation is in another language."""
+
+    type: ClassVar[str] = "segment.target_changed"
+    segment_id: str
+    language: str
+
+
+@dataclass(frozen=True)
+class AudioAck:
+    """How much audio arrived, how much the model has heard, how much more may be sent now."""
+
+    type: ClassVar[str] = "audio.ack"
+    audio_seq: int
+    received_ms: int
+    processed_ms: int
+    dropped_ms: int
+    credit_ms: int
+
+
+@dataclass(frozen=True)
+class Heartbeat:
+    """How the session fares."""
+
+    type: ClassVar[str] = "heartbeat"
+    server_time_ms: int
+    lag_ms: int
+    input_queue_ms: int
+    speech_backlog_ms: int
+    overload_level: int
+
+
+@dataclass(frozen=True)
+class Warn:
+    """Something the client should know; `detail` depends on `code`."""
+
+    type: ClassVar[str] = "warning"
+    code: Literal["audio_dropped"]
+    detail: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Flushed:
+    """Everything before the flush is translated and sent."""
+
+    type: ClassVar[str] = "input_audio.flushed"
+    marker: str
+    processed_ms: int
+
+
+@dataclass(frozen=True)
+class Pong:
+    """The answer to ping."""
+
+    type: ClassVar[str] = "pong"
+    id: str | None
+
+
+@dataclass(frozen=True)
+class GoAway:
+    """The server will close this connection."""
+
+    type: ClassVar[str] = "session.go_away"
+    reason: Literal["drain"]
+    time_left_ms: int
+
+
+@dataclass(frozen=True)
+class SessionClosed:
+    """The last message."""
+
+    type: ClassVar[str] = "session.closed"
+    reason: str
+    usage: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ErrorDetail:
+    """What was wrong; `recoverable`: the session goes on."""
+
+    type: ErrorType
+    code: str
+    message: str
+    param: str | None
+    event_id: str | None
+    recoverable: bool
+
+
+@dataclass(frozen=True)
+class Error:
+    """Something the client sent was refused, or the session has failed."""
+
+    type: ClassVar[str] = "error"
+    error: ErrorDetail
+
+
+OpenAIMessage = (
+    SessionCreated | SessionUpdated | OutputTranscriptDelta | OutputAudioDelta | SessionClosed | Pong | Error
+)
+NativeOnly = (
+    SegmentStarted
+    | SegmentUpdated
+    | SegmentFinal
+    | SegmentCancelled
+    | SegmentAudioDone
+    | SegmentEnded
+    | Skipped
+    | TargetChanged
+    | AudioAck
+    | Heartbeat
+    | Warn
+    | Flushed
+    | GoAway
+)
+ServerMessage = OpenAIMessage | NativeOnly

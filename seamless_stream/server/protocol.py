@@ -1,0 +1,215 @@
+"""The form of the wire: reading and writing of messages, errors, close codes, binary frames, JSON Schema.
+
+Pure: knows JSON and bytes, no sockets, no sessions, no model. What the messages mean is told in docs/protocol.md.
+A message without one of its required fields, or with a wrong type, is a ProtocolError that names the field;
+unknown fields are ignored, so that newer clients can talk to older servers.
+"""
+
+import base64
+import binascii
+import json
+import struct
+import types
+import typing
+from dataclasses import MISSING, fields, is_dataclass
+from typing import Any, Final, Literal
+
+from seamless_stream.server.messages import (
+    CLIENT_MESSAGES,
+    AudioAppend,
+    ClientMessage,
+    Error,
+    ErrorDetail,
+    ErrorType,
+    ServerMessage,
+)
+
+NATIVE: Final = "seamless-stream.v1"  # the subprotocol that asks for our own dialect
+VERSION: Final = "1.0"
+MAX_TEXT: Final = 256  # characters of an id, a marker or a language
+
+# Close codes of our own; the others are those of RFC 6455.
+NORMAL, UNSUPPORTED, INTERNAL, RESTART, TRY_LATER = 1000, 1003, 1011, 1012, 1013
+BAD_MESSAGE, IDLE, SLOW_READER, TOO_LONG, TOO_FAST, WORKER_LOST = 4400, 4408, 4410, 4413, 4429, 4500
+
+
+class ProtocolError(Exception):
+    """Something the client did; with `close_code` the connection ends after the error was sent."""
+
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        *,
+        param: str | None = None,
+        close_code: int | None = None,
+        kind: ErrorType = "invalid_request_error",
+        event_id: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.param = param
+        self.close_code = close_code
+        self.kind: ErrorType = kind
+        self.event_id = event_id
+
+    def message(self) -> "Error":
+        """What the client is told."""
+        detail = ErrorDetail(
+            self.kind, self.code, str(self), self.param, self.event_id, self.close_code is None
+        )
+        return Error(detail)
+
+
+def write(message: ServerMessage, number: int, *, with_seq: bool) -> str:
+    """One server message as JSON; `number` makes its `event_id` and, in our dialect, its `seq`."""
+    head: dict[str, Any] = {"type": message.type, "event_id": f"evt_{number}"}
+    if with_seq:
+        head["seq"] = number
+    return json.dumps(head | _plain(message), ensure_ascii=False, separators=(",", ":"))
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        return {item.name: _plain(getattr(value, item.name)) for item in fields(value)}
+    return value
+
+
+# --- binary frames
+
+HEADER: Final = struct.Struct("<BBHIQII")
+HEADER_BYTES: Final = HEADER.size
+OUTPUT_PCM: Final = 2
+
+
+def audio_frame(seq: int, first_sample: int, segment: int, pcm: bytes) -> bytes:
+    """Translated speech with its header; `seq` counts binary frames, `first_sample` is on the output clock."""
+    return HEADER.pack(1, OUTPUT_PCM, 0, seq & 0xFFFFFFFF, first_sample, segment, len(pcm)) + pcm
+
+
+# --- parsing
+
+
+def payload(message: AudioAppend) -> bytes:
+    """The bytes of base64 audio; raises ProtocolError where it is none."""
+    try:
+        return base64.b64decode(message.audio, validate=True)
+    except (binascii.Error, ValueError):
+        raise ProtocolError(
+            "invalid_base64", "`audio` must be base64.", param="audio", event_id=message.event_id
+        ) from None
+
+
+def parse(data: str) -> ClientMessage:
+    """One JSON message of a client; raises ProtocolError."""
+    try:
+        tree = json.loads(data, parse_constant=_no_constant)
+    except (ValueError, RecursionError):  # RecursionError: nested more deeply than any message of ours
+        raise ProtocolError("invalid_json", "A message must be JSON, but is not.") from None
+    if not isinstance(tree, dict):
+        raise ProtocolError("invalid_json", "A message must be a JSON object, but is not.")
+    event_id = tree.get("event_id")
+    if not isinstance(event_id, str) or len(event_id) > MAX_TEXT or not _is_unicode(event_id):
+        event_id = None
+    kind = CLIENT_MESSAGES.get(tree["type"]) if isinstance(tree.get("type"), str) else None
+    if kind is None:
+        known = ", ".join(CLIENT_MESSAGES)
+        raise ProtocolError(
+            "unknown_type", f"`type` must be one of {known}.", param="type", event_id=event_id
+        )
+    try:
+        message: ClientMessage = build(kind, tree, "")
+    except ProtocolError as error:
+        error.event_id = event_id
+        raise
+    return message
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(name)
+
+
+def build(kind: Any, tree: object, path: str) -> Any:
+    """A dataclass of `kind` from plain JSON values; raises ProtocolError that names the first wrong field."""
+    if not isinstance(tree, dict):
+        raise ProtocolError("invalid_type", f"`{path}` must be an object.", param=path)
+    hints = typing.get_type_hints(kind)
+    values = {}
+    for item in fields(kind):
+        inner = f"{path}.{item.name}" if path else item.name
+        if item.name in tree:
+            values[item.name] = _value(hints[item.name], tree[item.name], inner)
+        elif item.default is MISSING and item.default_factory is MISSING:
+            raise ProtocolError("missing_field", f"`{inner}` must be given.", param=inner)
+    return kind(**values)
+
+
+def _value(hint: Any, value: object, path: str) -> Any:
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (types.UnionType, typing.Union):  # only `X | None` appears here
+        inner = next(argument for argument in arguments if argument is not types.NoneType)
+        return None if value is None else _value(inner, value, path)
+    if is_dataclass(hint):
+        return build(hint, value, path)
+    if origin is Literal:
+        if value not in arguments:
+            known = ", ".join(map(str, arguments))
+            raise ProtocolError("invalid_value", f"`{path}` must be one of {known}.", param=path)
+        return value
+    if not isinstance(value, hint) or isinstance(value, bool):
+        word = {int: "an integer", str: "a text"}[hint]
+        raise ProtocolError("invalid_type", f"`{path}` must be {word}.", param=path)
+    if isinstance(value, str) and path != "audio" and (len(value) > MAX_TEXT or not _is_unicode(value)):
+        raise ProtocolError(
+            "invalid_value", f"`{path}` must be text of at most {MAX_TEXT} characters.", param=path
+        )
+    return value
+
+
+def _is_unicode(text: str) -> bool:
+    """JSON can write half of a surrogate pair, which no answer could carry."""
+    return not any("\ud800" <= char <= "\udfff" for char in text)
+
+
+# --- schema
+
+
+def schema() -> dict[str, Any]:
+    """JSON Schema of every message, made from the classes that the server itself uses."""
+    client = [_message_schema(kind) for kind in typing.get_args(ClientMessage)]
+    server = [_message_schema(kind, event_id=True) for kind in typing.get_args(ServerMessage)]
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": f"{NATIVE} (version {VERSION})",
+        "$defs": {"client": {"oneOf": client}, "server": {"oneOf": server}},
+    }
+
+
+def _message_schema(kind: Any, *, event_id: bool = False) -> dict[str, Any]:
+    found = _schema(kind)
+    found["title"] = kind.type
+    found["description"] = kind.__doc__
+    found["properties"] = {"type": {"const": kind.type}} | found["properties"]
+    found["required"] = ["type", *found["required"]]
+    if event_id:
+        found["properties"] |= {"event_id": {"type": "string"}, "seq": {"type": "integer"}}
+        found["required"].append("event_id")
+    return found
+
+
+def _schema(hint: Any) -> dict[str, Any]:
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (types.UnionType, typing.Union):
+        inner = next(argument for argument in arguments if argument is not types.NoneType)
+        return {"anyOf": [_schema(inner), {"type": "null"}]}
+    if origin is Literal:
+        return {"enum": list(arguments)}
+    if origin is dict:
+        value = arguments[1]
+        return {"type": "object"} | ({} if value is Any else {"additionalProperties": _schema(value)})
+    if is_dataclass(hint):
+        hints = typing.get_type_hints(hint)
+        required = [i.name for i in fields(hint) if i.default is MISSING and i.default_factory is MISSING]
+        properties = {item.name: _schema(hints[item.name]) for item in fields(hint)}
+        return {"type": "object", "properties": properties, "required": required}
+    return {"type": {int: "integer", str: "string", bool: "boolean"}[hint]}

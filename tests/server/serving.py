@@ -1,0 +1,43 @@
+"""A server on a free port of this machine, with the fake model."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from seamless_stream.engine.engine import Engine
+from seamless_stream.engine.worker import Worker
+from seamless_stream.server.access import Access
+from seamless_stream.server.app import App, listening
+from seamless_stream.server.connection import Service
+from seamless_stream.settings import EngineSettings, ServerSettings, SessionSettings
+from tests.fakes import FakeTranslator
+
+
+@dataclass(frozen=True)
+class Server:
+    """Where it is."""
+
+    app: App
+    port: int
+
+    @property
+    def url(self) -> str:
+        return f"ws://127.0.0.1:{self.port}/v1/realtime/translations"
+
+
+@asynccontextmanager
+async def running(
+    *,
+    model: FakeTranslator | None = None,
+    keys: tuple[str, ...] = (),
+    session: SessionSettings | None = None,
+    engine: EngineSettings | None = None,
+    **settings: object,
+) -> AsyncIterator[Server]:
+    """A server while the block runs."""
+    model = model or FakeTranslator()
+    server = ServerSettings(port=0, **settings)  # type: ignore[arg-type]
+    with Worker(Engine(model, engine)) as worker:
+        service = Service(worker, model.capabilities, "fake", session or SessionSettings(), server)
+        async with listening(service, Access(server, keys)) as (app, port):
+            yield Server(app, port)
