@@ -1,0 +1,63 @@
+"""`seamless-stream serve` as a process: it says where it listens, answers, and SIGTERM lets it finish."""
+
+import json
+import signal
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from seamless_stream.errors import SettingsError
+from seamless_stream.server.access import ENVIRONMENT, Access, load_keys
+from seamless_stream.server.protocol import CLIENT_MESSAGES, schema
+from seamless_stream.settings import ServerSettings
+
+COMMAND = [sys.executable, "-m", "seamless_stream", "serve", "--port", "0", "--model", "phrasebook"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGTERM to hear")
+def test_the_command_listens_answers_and_stops() -> None:
+    with subprocess.Popen([*COMMAND, "--device", "cpu"], stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        try:
+            line = next(line for line in process.stderr if line.startswith("listening: "))
+            base = line.split("ws://")[1].split("/")[0]
+            with urllib.request.urlopen(f"http://{base}/readyz", timeout=20) as answer:
+                assert json.load(answer) == {"status": "ok"}
+            with urllib.request.urlopen(f"http://{base}/v1/schema.json", timeout=20) as answer:
+                assert json.load(answer) == json.loads(json.dumps(schema()))
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(30) == 0
+        finally:
+            process.kill()
+
+
+def test_other_addresses_need_keys(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"server\.host"):
+        load_keys(ServerSettings(host="0.0.0.0"), {})
+    assert load_keys(ServerSettings(host="0.0.0.0", allows_anonymous=True), {}) == ()
+    file = tmp_path / "keys"
+    file.write_text("# ours\none\n\n two \n", encoding="utf-8")
+    settings = ServerSettings(host="0.0.0.0", keys_file=str(file))
+    assert load_keys(settings, {ENVIRONMENT: "three, "}) == ("three", "one", "two")
+
+
+def test_only_a_whole_key_opens() -> None:
+    access = Access(ServerSettings(), ("one", "two"))
+    assert [access.owner(f"Bearer {key}", []) for key in ("one", "two", "tw", "", "two two")] == [
+        0,
+        1,
+        None,
+        None,
+        None,
+    ]
+    assert access.owner(None, ["seamless-stream.v1", "bearer.two"]) == 1
+    assert access.owner("Basic two", []) is None
+
+
+def test_the_schema_and_the_document_know_every_message() -> None:
+    document = (Path(__file__).parents[2] / "docs" / "protocol.md").read_text(encoding="utf-8")
+    server = [message["title"] for message in schema()["$defs"]["server"]["oneOf"]]
+    assert not [name for name in [*CLIENT_MESSAGES, *server] if name not in document]
