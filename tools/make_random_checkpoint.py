@@ -1,6 +1,6 @@
-"""Write a checkpoint with random weights in Hugging Face layout: SeamlessM4T v2, or a tiny one that only writes text.
+"""Write a checkpoint with random weights in Hugging Face layout: SeamlessM4T v1 or v2, or a tiny one that only writes.
 
-    python -m tools.make_random_checkpoint --size tiny|v2-large|tiny-speech2text... --output DIR [--seed N]
+    python -m tools.make_random_checkpoint --size tiny|v2-large|tiny-v1|tiny-speech2text... --output DIR [--seed N]
 
 Shapes and names come from `transformers` on the meta device (a development dependency); weights are drawn and
 written tensor by tensor, so that the full size needs the memory of one. The four tied names are left out, as
@@ -17,7 +17,7 @@ import random
 import struct
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -30,6 +30,7 @@ from tools.random_text_only import NAME_OF_SIZE, make_text_only
 
 MAX_SHARD_BYTES = 5_000_000_000
 SPECIAL_UNITS = 4  # unit ids 0..3 are bos, pad, eos, unk
+COUNTER = ".num_batches_tracked"  # of a batch norm: the only tensors of integers
 PROCESSOR = "SeamlessM4TProcessor"
 NUM_DATA_TAGS = 3  # token ids after the languages
 
@@ -45,7 +46,7 @@ Wo ist der Bahnhof? где вокзал
 
 @dataclass(frozen=True)
 class Recipe:
-    """One size: the configuration's differences from v2-large, and what its tables hold."""
+    """One size: the configuration's differences from the family's large one, and what its tables hold."""
 
     config: dict[str, Any]
     languages: tuple[str, ...]
@@ -53,40 +54,53 @@ class Recipe:
     voices: tuple[str, ...]
     trained_pieces: int
     num_pieces: int
-    num_chars: int
+    num_chars: int  # of v2
+    is_v1: bool = False
 
 
 _TINY_LANGUAGES = ("cmn", "cmn_Hant", "deu", "eng", "fra", "spa", "tam")
 _TINY_PIECES = 300
+_TINY_CONFIG: dict[str, Any] = {
+    "vocab_size": 1 + _TINY_PIECES + len(_TINY_LANGUAGES) + NUM_DATA_TAGS,
+    "hidden_size": 32,
+    "max_position_embeddings": 256,
+    **{f"{part}_layers": 2 for part in ("encoder", "decoder", "speech_encoder", "t2u_encoder")},
+    "t2u_decoder_layers": 2,
+    **{f"{part}_attention_heads": 4 for part in ("encoder", "decoder", "speech_encoder")},
+    **{f"t2u_{part}_attention_heads": 4 for part in ("encoder", "decoder")},
+    **{f"{part}_ffn_dim": 48 for part in ("encoder", "decoder", "t2u_encoder", "t2u_decoder")},
+    "speech_encoder_intermediate_size": 48,
+    "t2u_max_position_embeddings": 512,
+    "unit_hifi_gan_vocab_size": 50,
+    "unit_embed_dim": 24,
+    "lang_embed_dim": 8,
+    "spkr_embed_dim": 8,
+    "vocoder_num_langs": 5,
+    "vocoder_num_spkrs": 3,
+    "upsample_initial_channel": 64,
+}
+_TINY_CONFIG_V2 = {
+    "t2u_vocab_size": 64,
+    "speech_encoder_chunk_size": 16,
+    "speech_encoder_left_chunk_num": 2,
+    "left_max_position_embeddings": 16,
+    "right_max_position_embeddings": 4,
+    "t2u_variance_predictor_embed_dim": 32,
+    "t2u_variance_predictor_hidden_dim": 16,
+    "char_vocab_size": 160,
+}
+# Unit ids of the six languages are behind the units; what is said would not end by itself.
+_TINY_CONFIG_V1 = {"t2u_vocab_size": 70, "t2u_max_new_tokens": 40}
+_MEDIUM_CONFIG_V1 = {
+    "vocab_size": 256_206,
+    "max_position_embeddings": 4096,
+    **{f"{part}_layers": 12 for part in ("encoder", "decoder", "speech_encoder")},
+    **{f"{part}_ffn_dim": 4096 for part in ("encoder", "decoder")},
+    **{f"t2u_{part}_layers": 4 for part in ("encoder", "decoder")},
+}
 RECIPES = {
     "tiny": Recipe(
-        config={
-            "vocab_size": 1 + _TINY_PIECES + len(_TINY_LANGUAGES) + NUM_DATA_TAGS,
-            "hidden_size": 32,
-            "max_position_embeddings": 256,
-            **{f"{part}_layers": 2 for part in ("encoder", "decoder", "speech_encoder", "t2u_encoder")},
-            "t2u_decoder_layers": 2,
-            **{f"{part}_attention_heads": 4 for part in ("encoder", "decoder", "speech_encoder")},
-            **{f"t2u_{part}_attention_heads": 4 for part in ("encoder", "decoder")},
-            **{f"{part}_ffn_dim": 48 for part in ("encoder", "decoder", "t2u_encoder", "t2u_decoder")},
-            "speech_encoder_intermediate_size": 48,
-            "speech_encoder_chunk_size": 16,
-            "speech_encoder_left_chunk_num": 2,
-            "left_max_position_embeddings": 16,
-            "right_max_position_embeddings": 4,
-            "t2u_max_position_embeddings": 512,
-            "t2u_vocab_size": 64,
-            "t2u_variance_predictor_embed_dim": 32,
-            "t2u_variance_predictor_hidden_dim": 16,
-            "char_vocab_size": 160,
-            "unit_hifi_gan_vocab_size": 50,
-            "unit_embed_dim": 24,
-            "lang_embed_dim": 8,
-            "spkr_embed_dim": 8,
-            "vocoder_num_langs": 5,
-            "vocoder_num_spkrs": 3,
-            "upsample_initial_channel": 64,
-        },
+        config=_TINY_CONFIG | _TINY_CONFIG_V2,
         languages=_TINY_LANGUAGES,
         unit_languages=("cmn", "deu", "eng", "fra", "spa", "tam"),
         voices=("cmn", "deu", "eng", "fra", "spa"),
@@ -104,6 +118,9 @@ RECIPES = {
         num_chars=10_904,
     ),
 }
+RECIPES["tiny-v1"] = replace(RECIPES["tiny"], config=_TINY_CONFIG | _TINY_CONFIG_V1, is_v1=True)
+RECIPES["v1-large"] = replace(RECIPES["v2-large"], is_v1=True)
+RECIPES["v1-medium"] = replace(RECIPES["v2-large"], config=_MEDIUM_CONFIG_V1, is_v1=True)
 
 
 # --- tokenizer
@@ -172,13 +189,15 @@ def _write_tokenizer(output: Path, recipe: Recipe, seed: int) -> dict[int, str]:
 
 def draw_tensor(name: str, shape: torch.Size, seed: int, num_units: int) -> Tensor:
     """Random values that keep activations near one: by fan-in for weights, near the identity for norms."""
+    if name.endswith(COUNTER):
+        return torch.zeros(shape, dtype=torch.int64)
     generator = torch.Generator().manual_seed(zlib.crc32(f"{seed} {name}".encode()))
     values = torch.randn(shape, generator=generator)
     if name.split(".")[-1].startswith("pos_emb_alpha"):
         return torch.ones(shape)
-    if name.endswith(".bias"):
+    if name.endswith((".bias", ".running_mean")):
         return values.mul_(0.02)
-    if len(shape) == 1:  # the weight of a norm
+    if len(shape) == 1:  # the weight or the variance of a norm
         return values.mul_(0.02).add_(1)
     is_embedding = "embed" in name or name.startswith("shared")
     fan_in = shape[1] if is_embedding else math.prod(shape[1:])
@@ -193,11 +212,15 @@ def draw_tensor(name: str, shape: torch.Size, seed: int, num_units: int) -> Tens
     return values
 
 
+def _nbytes(name: str, shape: torch.Size) -> int:
+    return (8 if name.endswith(COUNTER) else 4) * math.prod(shape)
+
+
 def _shards(shapes: dict[str, torch.Size], max_bytes: int) -> list[list[str]]:
     shards: list[list[str]] = [[]]
     size = 0
     for name, shape in shapes.items():
-        nbytes = 4 * math.prod(shape)
+        nbytes = _nbytes(name, shape)
         if shards[-1] and size + nbytes > max_bytes:
             shards.append([])
             size = 0
@@ -210,8 +233,9 @@ def _header(names: list[str], shapes: dict[str, torch.Size]) -> bytes:
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     start = 0
     for name in names:
-        stop = start + 4 * math.prod(shapes[name])
-        header[name] = {"dtype": "F32", "shape": list(shapes[name]), "data_offsets": [start, stop]}
+        stop = start + _nbytes(name, shapes[name])
+        dtype = "I64" if name.endswith(COUNTER) else "F32"
+        header[name] = {"dtype": dtype, "shape": list(shapes[name]), "data_offsets": [start, stop]}
         start = stop
     body = json.dumps(header).encode()
     body += b" " * (-len(body) % 8)
@@ -238,7 +262,7 @@ def _write_weights(
             tensors = (draw_tensor(name, shapes[name], seed, num_units) for name in names)
             _write_shard(stream, _header(names, shapes), tensors)
     if len(shards) > 1:
-        total = sum(4 * math.prod(shape) for shape in shapes.values())
+        total = sum(_nbytes(name, shape) for name, shape in shapes.items())
         index = {"metadata": {"total_size": total}, "weight_map": weight_map}
         _write_json(output / "model.safetensors.index.json", index)
 
@@ -256,15 +280,25 @@ def _tables(recipe: Recipe, num_units: int, id_to_text: dict[int, str]) -> dict[
     chars += sorted({char for text in id_to_text.values() for char in text})[: recipe.num_chars - len(chars)]
     first_language = 1 + recipe.num_pieces
     first_unit_language = num_units + 5 + len(recipe.unit_languages)
-    return {
+    tables: dict[str, Any] = {
         "text_decoder_lang_to_code_id": {code: first_language + i for i, code in enumerate(recipe.languages)},
         "t2u_lang_code_to_id": {
             code: first_unit_language + i for i, code in enumerate(recipe.unit_languages)
         },
         "vocoder_lang_code_to_id": {code: i for i, code in enumerate(recipe.voices)},
-        "id_to_text": {str(number): text for number, text in id_to_text.items()},
-        "char_to_id": {char: i for i, char in enumerate(chars)},
     }
+    if not recipe.is_v1:
+        tables["id_to_text"] = {str(number): text for number, text in id_to_text.items()}
+        tables["char_to_id"] = {char: i for i, char in enumerate(chars)}
+    return tables
+
+
+def _reference_model(recipe: Recipe) -> Any:
+    from transformers import SeamlessM4TConfig, SeamlessM4TModel, SeamlessM4Tv2Config, SeamlessM4Tv2Model
+
+    if recipe.is_v1:
+        return SeamlessM4TModel(SeamlessM4TConfig(**recipe.config))
+    return SeamlessM4Tv2Model(SeamlessM4Tv2Config(**recipe.config))
 
 
 def make_checkpoint(
@@ -274,18 +308,18 @@ def make_checkpoint(
     if size in NAME_OF_SIZE:
         make_text_only(output, size, made_up_sentences(500, seed), seed=seed)
         return
-    from transformers import SeamlessM4TFeatureExtractor, SeamlessM4Tv2Config, SeamlessM4Tv2Model
+    from transformers import SeamlessM4TFeatureExtractor
 
     recipe = RECIPES[size]
-    config = SeamlessM4Tv2Config(**recipe.config)
     with torch.device("meta"):
-        model = SeamlessM4Tv2Model(config)
+        model = _reference_model(recipe)
+    config = model.config
     shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
     for tied in model.all_tied_weights_keys:
         del shapes[tied]
     output.mkdir(parents=True, exist_ok=True)
     id_to_text = _write_tokenizer(output, recipe, seed)
-    config.architectures = ["SeamlessM4Tv2Model"]
+    config.architectures = [type(model).__name__]
     config.save_pretrained(output)
     ids = ("bos_token_id", "decoder_start_token_id", "eos_token_id", "max_new_tokens", "pad_token_id")
     tables = _tables(recipe, config.unit_hifi_gan_vocab_size, id_to_text)

@@ -51,11 +51,13 @@ def _speech_to_text_2() -> Family:
 
 FAMILIES: dict[str, Callable[[], Family]] = {
     "seamless_m4t_v2": _seamless_m4t,
+    "seamless_m4t": _seamless_m4t,
     "speech_to_text": _speech_to_text,
     "speech-encoder-decoder": _speech_to_text_2,
 }
 TASKS_OF_FAMILY: dict[str, tuple[Task, ...]] = {
     "seamless_m4t_v2": TASKS,
+    "seamless_m4t": TASKS,
     "speech_to_text": ("asr", "s2tt"),
     "speech_to_text_2": ("asr", "s2tt"),
 }

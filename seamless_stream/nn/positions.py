@@ -46,3 +46,15 @@ def spread_relative_scores(scores: Tensor, num_keys: int, max_left: int) -> Tens
     flat = wide.reshape(batch, heads, num_queries * columns)[..., num_queries - 1 :]
     rows = flat[..., : num_queries * (columns - 1)].view(batch, heads, num_queries, columns - 1)
     return rows[..., :num_keys]
+
+
+def relative_table(size: int, width: int) -> Tensor:
+    """A row for each distance from a query back to a key, `size - 1` down to `1 - size`: [2 size - 1, width] float32.
+
+    Sines and cosines interleaved, unlike `sinusoidal_table` (Dai et al. 2019, section 3.3 and its implementations).
+    """
+    steps = torch.arange(0, width, 2, dtype=torch.int64).float()
+    frequencies = torch.exp(steps * -(math.log(10_000) / width))  # [D / 2]
+    distances = torch.arange(size - 1, -size, -1, dtype=torch.int64).float()
+    angles = distances[:, None] * frequencies  # [2 size - 1, D / 2]
+    return torch.stack([angles.sin(), angles.cos()], dim=2).flatten(1)[:, :width]

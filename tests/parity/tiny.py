@@ -6,6 +6,7 @@ take) never win, and a pad token never wins in the text.
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
@@ -223,7 +224,10 @@ def vocabulary_size() -> int:
     return max(generation_tables()["text_decoder_lang_to_code_id"].values()) + 1 + 3
 
 
-def randomize(model: Any, seed: int, eos_boost: float) -> None:
+Normal = Callable[[torch.Tensor, float, float], None]  # fills a tensor with a mean and a deviation
+
+
+def randomize(model: Any, seed: int, make_usable: Callable[[Any, Normal], None]) -> None:
     """Weights that keep signals of order one through every layer."""
     generator = torch.Generator().manual_seed(seed)
 
@@ -245,10 +249,10 @@ def randomize(model: Any, seed: int, eos_boost: float) -> None:
                 normal(parameter, 1.0, 0.2)
             else:
                 normal(parameter, 0.0, 0.2)
-        _make_usable(model, normal, eos_boost)
+        make_usable(model, normal)
 
 
-def _make_usable(model: Any, normal: Any, eos_boost: float) -> None:
+def _make_usable(model: Any, normal: Normal, eos_boost: float) -> None:
     """Small but varied durations, no reserved units, no pads in text, some answers that end."""
     for predictor, bias in (
         (model.t2u_model.model.decoder.duration_predictor, 0.8),
@@ -285,23 +289,13 @@ def save(variant: Variant, directory: Path, seed: int) -> None:
 
     config = SeamlessM4Tv2Config(**(SMALL | {"vocab_size": vocabulary_size()} | variant.config))
     model = SeamlessM4Tv2Model(config)
-    randomize(model, seed, variant.eos_boost)
+    randomize(model, seed, lambda *args: _make_usable(*args, variant.eos_boost))
     # A fresh one: what comes from the model's config loses its tables when it is loaded again.
     ids = {"bos_token_id": 2, "decoder_start_token_id": EOS, "eos_token_id": EOS, "pad_token_id": PAD}
     model.generation_config = GenerationConfig(max_new_tokens=256, **ids, **generation_tables())
     model.save_pretrained(directory)
     SeamlessM4TFeatureExtractor().save_pretrained(directory)
     (directory / "sentencepiece.bpe.model").write_bytes(tokenizer_model())
-
-
-def load_reference(directory: Path, dtype: torch.dtype) -> Any:
-    """The model of transformers. Its eager attention ignores the chunk mask of v2, hence sdpa."""
-    from transformers import SeamlessM4Tv2Model
-
-    model = SeamlessM4Tv2Model.from_pretrained(directory, attn_implementation="sdpa", dtype=dtype).eval()
-    if not model.config.tie_word_embeddings:
-        assert not torch.equal(model.lm_head.weight, model.shared.weight)
-    return model
 
 
 def speech(num_samples: int, seed: int) -> np.ndarray:
@@ -360,13 +354,23 @@ class Pair:
     variant: Variant
     directory: Path
 
+    @staticmethod
+    def load_reference(directory: Path, dtype: torch.dtype) -> Any:
+        """The model of transformers. Its eager attention ignores the chunk mask of v2, hence sdpa."""
+        from transformers import SeamlessM4Tv2Model
+
+        model = SeamlessM4Tv2Model.from_pretrained(directory, attn_implementation="sdpa", dtype=dtype).eval()
+        if not model.config.tie_word_embeddings:
+            assert not torch.equal(model.lm_head.weight, model.shared.weight)
+        return model
+
     @cached_property
     def reference(self) -> Any:
-        return load_reference(self.directory, torch.float32)
+        return self.load_reference(self.directory, torch.float32)
 
     @cached_property
     def reference64(self) -> Any:
-        return load_reference(self.directory, torch.float64)
+        return self.load_reference(self.directory, torch.float64)
 
     @cached_property
     def ours(self) -> Any:

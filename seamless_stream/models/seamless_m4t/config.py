@@ -20,18 +20,40 @@ TRAINING_KEYS = frozenset(
     "speech_encoder_layerdrop adaptor_dropout t2u_variance_pred_dropout var_pred_dropout initializer_range "
     "use_cache is_encoder_decoder".split()
 )
+# Of v1's config.json: sizes of tables that are computed to any length, and of layers that no checkpoint has.
+UNUSED_KEYS_V1 = frozenset(
+    "max_source_positions rotary_embedding_base num_conv_pos_embeddings num_conv_pos_embedding_groups".split()
+)
 LIBRARY_KEYS = frozenset(
-    "architectures model_type transformers_version torch_dtype dtype _name_or_path return_dict output_hidden_states "
+    "architectures transformers_version torch_dtype dtype _name_or_path return_dict output_hidden_states "
     "output_attentions chunk_size_feed_forward id2label label2id problem_type _attn_implementation "
     "num_hidden_layers num_attention_heads pruned_heads torchscript tf_legacy_loss use_bfloat16 "
     "max_new_tokens sampling_rate".split()
 )
 
 
+V1, V2 = "seamless_m4t", "seamless_m4t_v2"
+# What v1 says otherwise where its config.json is silent, and what only one of the two has.
+DEFAULTS_V1 = {
+    "model_type": V1,
+    "max_position_embeddings": 1024,
+    "position_embeddings_type": "relative",
+    "t2u_max_position_embeddings": 2048,
+}
+ONLY_V1 = frozenset({"t2u_decoder_start_token_id", "t2u_max_new_tokens"})
+ONLY_V2 = frozenset(
+    "char_vocab_size left_max_position_embeddings right_max_position_embeddings speech_encoder_chunk_size "
+    "speech_encoder_left_chunk_num t2u_variance_predictor_embed_dim t2u_variance_predictor_hidden_dim "
+    "t2u_variance_predictor_kernel_size".split()
+)
+POSITIONS = {V1: "relative", V2: "relative_key"}
+
+
 @dataclass(frozen=True)
 class SeamlessM4TConfig:
-    """Architecture of SeamlessM4T v2; the defaults are facebook/seamless-m4t-v2-large."""
+    """Architecture of SeamlessM4T; the defaults are facebook/seamless-m4t-v2-large."""
 
+    model_type: str = V2
     vocab_size: int = 256102
     t2u_vocab_size: int = 10082
     char_vocab_size: int = 10943
@@ -68,6 +90,8 @@ class SeamlessM4TConfig:
     t2u_bos_token_id: int = 0
     t2u_pad_token_id: int = 1
     t2u_eos_token_id: int = 2
+    t2u_decoder_start_token_id: int = 2
+    t2u_max_new_tokens: int = 1024
     t2u_encoder_layers: int = 6
     t2u_encoder_ffn_dim: int = 8192
     t2u_encoder_attention_heads: int = 16
@@ -93,6 +117,16 @@ class SeamlessM4TConfig:
     variance_predictor_kernel_size: int = 3
     vocoder_offset: int = SPECIAL_UNITS
     tie_word_embeddings: bool = True
+
+    @property
+    def is_v1(self) -> bool:
+        """Full-context speech encoder and autoregressive text-to-unit model."""
+        return self.model_type == V1
+
+    @property
+    def chunk_frames(self) -> int | None:
+        """Stacked frames that see each other whole in the speech encoder; None: all of them, always."""
+        return None if self.is_v1 else self.speech_encoder_chunk_size
 
     @property
     def embedding_scale(self) -> float:
@@ -126,17 +160,19 @@ def _coerce(value: Any, example: Any) -> Any:
 
 def parse_config(raw: Mapping[str, Any]) -> SeamlessM4TConfig:
     """Check and freeze a parsed `config.json`; raises CheckpointError with every problem."""
+    is_v1 = raw.get("model_type") == V1
+    foreign, unused = (ONLY_V2, UNUSED_KEYS_V1) if is_v1 else (ONLY_V1, frozenset())
     known = {f.name: f.default for f in fields(SeamlessM4TConfig)}
     assert MISSING not in known.values()
-    values: dict[str, Any] = {}
+    values: dict[str, Any] = dict(DEFAULTS_V1) if is_v1 else {}
     problems = []
     for name, value in raw.items():
-        if name in known:
+        if name in known and name not in foreign:
             values[name] = _coerce(value, known[name])
             if values[name] is None:
                 problems.append(f"`{name}` must be like {known[name]!r}, but is {value!r}")
-        elif name not in TRAINING_KEYS and name not in LIBRARY_KEYS:
-            problems.append(f"`{name}` is not a field of a SeamlessM4T v2 checkpoint")
+        elif name not in TRAINING_KEYS | LIBRARY_KEYS | unused:
+            problems.append(f"`{name}` is not a field of a SeamlessM4T {'v1' if is_v1 else 'v2'} checkpoint")
     if problems:
         raise CheckpointError("config.json: " + "; ".join(problems) + ".")
     config = SeamlessM4TConfig(**values)
@@ -146,9 +182,12 @@ def parse_config(raw: Mapping[str, Any]) -> SeamlessM4TConfig:
 
 def _check_supported(config: SeamlessM4TConfig) -> None:
     problems = []
-    if config.position_embeddings_type != "relative_key":
+    positions = POSITIONS.get(config.model_type)
+    if positions is None:
+        problems.append(f"`model_type` must be one of {', '.join(POSITIONS)}, but is {config.model_type!r}")
+    elif config.position_embeddings_type != positions:
         problems.append(
-            f"`position_embeddings_type` must be 'relative_key', but is {config.position_embeddings_type!r}"
+            f"`position_embeddings_type` must be {positions!r}, but is {config.position_embeddings_type!r}"
         )
     if not config.add_adapter:
         problems.append("`add_adapter` must be true, but is false")
@@ -162,9 +201,10 @@ def _check_supported(config: SeamlessM4TConfig) -> None:
 
 @dataclass(frozen=True)
 class GenerationConfig:
-    """Tables of `generation_config.json`: which ids mean which language, piece and character."""
+    """Tables of `generation_config.json`: which ids mean which language, piece and (v2) character."""
 
     text_languages: dict[str, int]
+    unit_languages: dict[str, int]
     vocoder_languages: dict[str, int]
     speech_languages: tuple[str, ...]  # in all three tables, as the reference demands for speech
     id_to_text: dict[int, str]
@@ -183,6 +223,7 @@ def parse_generation_config(raw: Mapping[str, Any]) -> GenerationConfig:
     vocoder = raw.get("vocoder_lang_code_to_id") or {}
     return GenerationConfig(
         text_languages=dict(text),
+        unit_languages=dict(units),
         vocoder_languages=dict(vocoder),
         speech_languages=tuple(lang for lang in text if lang in units and lang in vocoder),
         id_to_text={int(key): piece for key, piece in (raw.get("id_to_text") or {}).items()},

@@ -1,8 +1,8 @@
-"""The speech encoder of SeamlessM4T v2: projection, chunked conformer, half feed-forward, length adaptor.
+"""The speech encoder of SeamlessM4T: projection, conformer, half feed-forward, length adaptor.
 
-The conformer streams (explicit state). So do the first convolutions of the adaptor, whose outputs are final a few
-frames later; its attention sees the whole segment and is computed again, cheap because it is `adaptor_stride` times
-shorter. Nothing here knows of audio or of text.
+The conformer of v1 hears whole segments only; that of v2 streams (explicit state). So do the first convolutions of the
+adaptor, whose outputs are final a few frames later; its attention sees the whole segment and is computed again, cheap
+because it is `adaptor_stride` times shorter. Nothing here knows of audio or of text.
 """
 
 from collections.abc import Sequence
@@ -16,6 +16,7 @@ from torch.nn.utils.rnn import pad_sequence
 from seamless_stream.models.seamless_m4t.config import SeamlessM4TConfig
 from seamless_stream.nn.attention import MultiHeadAttention, key_mask, length_mask
 from seamless_stream.nn.conformer import Conformer, ConformerState, FeedForward
+from seamless_stream.nn.full_conformer import FullConformer
 from seamless_stream.nn.state import State
 
 
@@ -113,6 +114,28 @@ class AdaptorLayer(nn.Module):
         return self.mix(residual, hidden, lengths), lengths, sizes
 
 
+def _conformer(config: SeamlessM4TConfig) -> Conformer | FullConformer:
+    shape = (
+        config.hidden_size,
+        config.speech_encoder_layers,
+        config.speech_encoder_attention_heads,
+        config.speech_encoder_intermediate_size,
+        config.conv_depthwise_kernel_size,
+    )
+    activation = config.speech_encoder_hidden_act
+    if config.is_v1:
+        return FullConformer(*shape, activation)
+    left = config.speech_encoder_left_chunk_num
+    return Conformer(
+        *shape,
+        config.left_max_position_embeddings,
+        config.right_max_position_embeddings,
+        activation,
+        config.speech_encoder_chunk_size,
+        left if left >= 0 else config.max_position_embeddings,  # negative: no limit on the left
+    )
+
+
 class SpeechEncoder(nn.Module):
     """Stacked fbank features to the states that the text decoder attends to."""
 
@@ -121,27 +144,21 @@ class SpeechEncoder(nn.Module):
         width = config.hidden_size
         self.input_norm = nn.LayerNorm(config.feature_projection_input_dim, eps=config.layer_norm_eps)
         self.input_projection = nn.Linear(config.feature_projection_input_dim, width)
-        left = config.speech_encoder_left_chunk_num
-        self.conformer = Conformer(
-            width,
-            config.speech_encoder_layers,
-            config.speech_encoder_attention_heads,
-            config.speech_encoder_intermediate_size,
-            config.conv_depthwise_kernel_size,
-            config.left_max_position_embeddings,
-            config.right_max_position_embeddings,
-            config.speech_encoder_hidden_act,
-            config.speech_encoder_chunk_size,
-            left if left >= 0 else config.max_position_embeddings,  # negative: no limit on the left
-        )
+        self.conformer = _conformer(config)
         self.norm = nn.LayerNorm(width, eps=config.layer_norm_eps)
         self.ffn = FeedForward(width, config.speech_encoder_intermediate_size, "relu")
         self.adaptor = nn.ModuleList(AdaptorLayer(config) for _ in range(config.num_adapter_layers))
         self.output_norm = nn.LayerNorm(width)
 
+    @property
+    def streaming(self) -> Conformer:
+        """The conformer of v2."""
+        assert isinstance(self.conformer, Conformer)
+        return self.conformer
+
     def init_state(self, batch: int) -> ConformerState:
         """Nothing heard yet."""
-        return self.conformer.init_state(batch)
+        return self.streaming.init_state(batch)
 
     def init_adaptor_state(self) -> AdaptorState:
         """Nothing heard yet."""
@@ -161,12 +178,23 @@ class SpeechEncoder(nn.Module):
 
         `advance` and `keep` are the conformer's: how far the new state goes and how much it knows.
         """
-        x = self.input_projection(self.input_norm(features.to(self.input_norm.weight.dtype)))
+        x, state = self.streaming(
+            self._project(features, lengths), lengths, state, advance=advance, keep=keep
+        )
+        return self._finish(x), state
+
+    def _project(self, features: Tensor, lengths: Tensor) -> Tensor:
+        """Features [B, T, F] -> [B, T, D], zeros beyond a row's valid positions."""
+        x: Tensor = self.input_projection(self.input_norm(features.to(self.input_norm.weight.dtype)))
         if bool((lengths < x.shape[1]).any()):
             x = x * length_mask(lengths, x.shape[1])[:, :, None].to(x.dtype)
-        x, state = self.conformer(x, lengths, state, advance=advance, keep=keep)
+        return x
+
+    def _finish(self, x: Tensor) -> Tensor:
+        """What the conformer gave [B, T, D] -> frames for the adaptor."""
         x = self.norm(x)
-        return x + 0.5 * self.ffn(x), state
+        y: Tensor = x + 0.5 * self.ffn(x)
+        return y
 
     def adapt_stream(
         self, frames: Sequence[Tensor], advance: Sequence[int], states: Sequence[AdaptorState]
@@ -212,5 +240,8 @@ class SpeechEncoder(nn.Module):
 
     def forward(self, features: Tensor, lengths: Tensor, sizes: Tensor) -> tuple[Tensor, Tensor]:
         """Whole segments: features [B, T, F], lengths [B] valid, sizes [B] with a row's own padding."""
-        frames, _ = self.stream(features, lengths, self.init_state(features.shape[0]), keep=0)
+        if isinstance(self.conformer, FullConformer):
+            frames = self._finish(self.conformer(self._project(features, lengths), lengths))
+        else:
+            frames, _ = self.stream(features, lengths, self.init_state(features.shape[0]), keep=0)
         return self.adapt(frames, lengths, sizes)

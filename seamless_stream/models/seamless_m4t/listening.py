@@ -28,7 +28,7 @@ from seamless_stream.models.seamless_m4t.features import (
     running,
     stack,
 )
-from seamless_stream.nn.conformer import ConformerState
+from seamless_stream.nn.conformer import Conformer, ConformerState
 from seamless_stream.nn.state import State
 
 BINDING_FRAMES = 250  # stacked frames; a chunk of 5 s or more comes too late to be of use
@@ -129,8 +129,10 @@ class SpeechListening:
         return np.concatenate([*self.steps, fbank(self.samples)])
 
 
-def modes(chunk_frames: int) -> tuple[EncoderMode, ...]:
-    """What a checkpoint with this chunk size can do, the best first."""
+def modes(chunk_frames: int | None) -> tuple[EncoderMode, ...]:
+    """What a checkpoint with this chunk size (None: always full context) can do, the best first."""
+    if chunk_frames is None:
+        return ("reencode",)
     if chunk_frames < BINDING_FRAMES:
         return ("chunked", "reencode", "windowed")
     return ("reencode", "windowed", "chunked")
@@ -140,15 +142,16 @@ def open_segment(
     encoder: SpeechEncoder, mode: EncoderMode | None, after: Listening | None, reach: Reach = Reach()
 ) -> SpeechListening:
     """Nothing heard yet; raises SettingsError for an unknown mode."""
-    chunk = encoder.conformer.chunk_size
+    chunk = encoder.conformer.chunk_size if isinstance(encoder.conformer, Conformer) else None
     if mode not in (None, *modes(chunk)):
-        raise SettingsError(f"`encoder_mode` must be chunked, reencode or windowed, but is {mode!r}.")
+        raise SettingsError(f"`encoder_mode` must be {' or '.join(modes(chunk))}, but is {mode!r}.")
     earlier = NO_STATISTICS
     if after is not None:
         assert isinstance(after, SpeechListening)
         earlier = after.earlier + after.heard
         earlier = earlier.worth(MAX_EARLIER_FRAMES) if earlier.count > MAX_EARLIER_FRAMES else earlier
-    reach = replace(reach, step_frames=chunk) if mode == "chunked" else reach
+    if mode == "chunked" and chunk is not None:
+        reach = replace(reach, step_frames=chunk)
     return SpeechListening(mode, reach, earlier, np.zeros(0, np.float32))
 
 
@@ -252,8 +255,8 @@ def _initial(encoder: SpeechEncoder) -> StreamState:
 
 def _keep(encoder: SpeechEncoder, segment: SpeechListening) -> int:
     """Conformer positions that the next state knows."""
-    chunk = encoder.conformer.chunk_size
-    bound = chunk * encoder.conformer.left_chunks
+    chunk = encoder.streaming.chunk_size
+    bound = chunk * encoder.streaming.left_chunks
     # What is settled in `windowed` may end inside a chunk, all of which sees the same chunks before it.
     return bound if segment.mode == "chunked" else min(bound + chunk - 1, segment.reach.left_frames)
 

@@ -1,4 +1,4 @@
-"""SeamlessM4T v2 as the engine sees it: the family's answer to `models.base`, and how it is loaded."""
+"""SeamlessM4T, v1 or v2, as the engine sees it: the family's answer to `models.base`, and how it is loaded."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -32,6 +32,11 @@ from seamless_stream.models.seamless_m4t.config import (
 )
 from seamless_stream.models.seamless_m4t.features import Features
 from seamless_stream.models.seamless_m4t.network import ALL_PARTS, PARTS_OF_TASK, Network
+from seamless_stream.models.seamless_m4t.t2u import (
+    AutoregressiveTextToUnit,
+    check_unit_decoding,
+    generate,
+)
 from seamless_stream.models.seamless_m4t.t2u_nar import spell, units_per_token
 from seamless_stream.models.seamless_m4t.vocoder import reach_units
 from seamless_stream.models.seamless_m4t.weights import is_unused, to_ours
@@ -39,6 +44,9 @@ from seamless_stream.models.tensors import load_parameters
 from seamless_stream.models.tokenizer import SentencePieceTokenizer
 from seamless_stream.nn.state import State
 from seamless_stream.nn.transformer import DecoderState
+from seamless_stream.settings import DecodingSettings
+
+NUM_PROMPT_TOKENS = 2  # </s> and the language
 
 
 class TextDecoder:
@@ -80,18 +88,16 @@ def _capabilities(config: SeamlessM4TConfig, tables: GenerationConfig, parts: fr
     if not tables.speech_languages:
         tasks -= {"s2st", "t2st"}
     return Capabilities(
-        family="seamless_m4t_v2",
+        family=config.model_type,
         tasks=tasks,
         source_languages=languages,
         target_languages=languages,
         speech_languages=tables.speech_languages,
         num_speakers=config.vocoder_num_spkrs,
         sample_rate=16_000,
-        encoder_modes=(
-            listening.modes(config.speech_encoder_chunk_size) if "speech_encoder" in parts else ()
-        ),
+        encoder_modes=listening.modes(config.chunk_frames) if "speech_encoder" in parts else (),
         has_alignment=True,
-        streams_speech=True,
+        streams_speech=not config.is_v1,
         samples_per_unit=config.samples_per_unit,
         vocoder_reach_units=reach_units(config),
     )
@@ -108,7 +114,7 @@ class SeamlessM4T:
     """One loaded checkpoint. Calls are functions of their arguments; nothing is kept between them.
 
     `vocoder_durations` switches the vocoder's own duration predictor, which the reference library always applies and
-    Meta's translator never does for v2.
+    Meta's translator never does for v2. `unit_decoding` is how v1 finds its units: greedily, or by sampling.
     """
 
     def __init__(
@@ -119,6 +125,7 @@ class SeamlessM4T:
         tokenizer: SentencePieceTokenizer,
         *,
         vocoder_durations: bool = True,
+        unit_decoding: DecodingSettings | None = None,
         alignment_heads: tuple[tuple[int, int], ...] = (),
     ) -> None:
         self.config = config
@@ -127,6 +134,8 @@ class SeamlessM4T:
         self.tokenizer = tokenizer
         self.decoder = TextDecoder(network, tuple(sorted(alignment_heads)) or middle_heads(config))
         self.vocoder_durations = vocoder_durations
+        self.unit_decoding = unit_decoding or DecodingSettings(max_new_tokens=config.t2u_max_new_tokens)
+        check_unit_decoding(self.unit_decoding)
         self.capabilities = _capabilities(config, tables, network.parts)
 
     @property
@@ -201,12 +210,44 @@ class SeamlessM4T:
     ) -> list[Units]:
         """Target ids with prompt, no closing </s>, and their hidden states [T, D] -> T2U unit ids, offset included.
 
-        Each row as if it were alone; in the reference the rows of a batch see one position of padding more.
+        Each row as if it were alone; in the reference the rows of a batch see one position of padding more. The
+        reference's v1 also reads the hidden state of the closing </s>, which its v2 leaves out: who wants exactly its
+        units gives that row too.
         """
         self._check_voice(language)
+        if isinstance(self.network.t2u, AutoregressiveTextToUnit):
+            return self._generated_units(self.network.t2u, hidden, language, duration_factor)
+        return self._spelled_units(token_ids, hidden, duration_factor)
+
+    def _generated_units(
+        self, t2u: AutoregressiveTextToUnit, hidden: list[Tensor], language: str, duration_factor: float
+    ) -> list[Units]:
+        """v1: units one by one, an end among them, which the vocoder speaks as the reference's does."""
+        result = [Units([], [], [])] * len(hidden)
+        rows = [row for row, states in enumerate(hidden) if len(states) > NUM_PROMPT_TOKENS]
+        if not rows:
+            return result
+        lengths = torch.tensor([len(hidden[row]) for row in rows], device=self.device)
+        states = pad_sequence([hidden[row] for row in rows], batch_first=True)  # [B, T, D]
+        ids = generate(
+            t2u.decoder, t2u.encode(states, lengths), self.unit_prompt(language), self.unit_decoding
+        )
+        for row, units, repeats in zip(rows, ids, self._repeats(ids, duration_factor), strict=True):
+            result[row] = Units(units, [], repeats)
+        return result
+
+    def unit_prompt(self, language: str) -> Prompt:
+        """How v1's units start: `</s>` and the language, in unit ids."""
+        config = self.config
+        start = (config.t2u_decoder_start_token_id, self.tables.unit_languages[language])
+        return Prompt(start, config.t2u_eos_token_id, config.t2u_pad_token_id)
+
+    def _spelled_units(
+        self, token_ids: list[list[int]], hidden: list[Tensor], duration_factor: float
+    ) -> list[Units]:
+        """v2: units of all characters at once."""
         eos, pad = self.config.eos_token_id, self.config.pad_token_id
-        prompt = 2
-        spellings = [spell(row[prompt:], self.tables, eos, pad) for row in token_ids]
+        spellings = [spell(row[NUM_PROMPT_TOKENS:], self.tables, eos, pad) for row in token_ids]
         # A vector predicts the next token: position 1, the language, speaks the first token; the last is dropped.
         counts, _ = self._pad(([0, *s.counts, 0] for s in spellings), 0)
         char_ids, _ = self._pad((s.char_ids for s in spellings), 0)
@@ -222,20 +263,20 @@ class SeamlessM4T:
         ]
         return [Units(*row) for row in zip(ids, per_token, self._repeats(ids), strict=True)]
 
-    def _repeats(self, unit_ids: list[list[int]]) -> list[list[int]]:
+    def _repeats(self, unit_ids: list[list[int]], duration_factor: float = 1.0) -> list[list[int]]:
         if not self.vocoder_durations:
             return [[1] * len(row) for row in unit_ids]
         batch, lengths = self._pad((self._sounds(row) for row in unit_ids), 0)
-        repeats = self.network.vocoder.repeats(batch, lengths).tolist()
+        repeats = self.network.vocoder.repeats(batch, lengths, duration_factor).tolist()
         return [row[: len(ids)] for ids, row in zip(unit_ids, repeats, strict=True)]
 
     def _sounds(self, unit_ids: list[int]) -> list[int]:
         """T2U unit ids -> the vocoder's."""
         eos, pad = self.config.t2u_eos_token_id, self.config.t2u_pad_token_id
-        # As in the reference: an end in the middle of a row is spoken as unit `pad`.
+        # As in the reference: an end, in v2 in the middle of a row, is spoken as unit `pad`.
         sounds = [pad if unit in (eos, pad) else unit - self.config.vocoder_offset for unit in unit_ids]
-        if any(unit < 0 for unit in sounds):
-            raise ModelError("The text-to-unit model gave a reserved unit (bos or unk), which has no sound.")
+        if not all(0 <= unit < self.config.unit_hifi_gan_vocab_size for unit in sounds):
+            raise ModelError("The text-to-unit model gave a unit without a sound (bos, unk or a language).")
         return sounds
 
     @torch.inference_mode()
@@ -269,12 +310,14 @@ def load(
     parts = frozenset().union(*(PARTS_OF_TASK[task] for task in wanted)) | {"text_decoder"}
     with torch.device("meta"):
         network = Network(config, parts)
-        known = {name for name, _ in Network(config).named_parameters()}
-    tied = config.tie_word_embeddings
+        known = Network(config).state_dict().keys()
+    tied, family = config.tie_word_embeddings, config.model_type
 
     def rename(name: str) -> str | None:
-        ours = to_ours(name, tied=tied)
-        if is_unused(name, tied=tied) or (ours in known and ours.split(".")[0] in ALL_PARTS - parts):
+        ours = to_ours(name, tied=tied, family=family)
+        if is_unused(name, tied=tied, family=family) or (
+            ours in known and ours.split(".")[0] in ALL_PARTS - parts
+        ):
             return None
         return ours or name
 

@@ -1,4 +1,4 @@
-"""The torch network of SeamlessM4T v2, built of the parts that the wanted tasks need."""
+"""The torch network of SeamlessM4T, built of the parts that the wanted tasks need."""
 
 from collections.abc import Sequence
 
@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from seamless_stream.models.base import Task
 from seamless_stream.models.seamless_m4t.config import SeamlessM4TConfig
 from seamless_stream.models.seamless_m4t.encoder import SpeechEncoder
+from seamless_stream.models.seamless_m4t.t2u import AutoregressiveTextToUnit
 from seamless_stream.models.seamless_m4t.t2u_nar import TextToUnit
 from seamless_stream.models.seamless_m4t.vocoder import Vocoder
 from seamless_stream.nn.transformer import Decoder, DecoderState, Encoder, embed
@@ -49,7 +50,7 @@ class Network(nn.Module):
                 activation,
             )
         if "t2u" in parts:
-            self.t2u = TextToUnit(config)
+            self.t2u = AutoregressiveTextToUnit(config) if config.is_v1 else TextToUnit(config)
         if "vocoder" in parts:
             self.vocoder = Vocoder(config)
 
