@@ -1,5 +1,6 @@
 """The worker thread: same events as without it, bounded queues, failures that stay where they are, a clean stop."""
 
+import queue
 import threading
 import time
 
@@ -132,3 +133,21 @@ def test_idle_worker_uses_no_processor() -> None:
         before = time.process_time()
         time.sleep(0.3)
         assert time.process_time() - before < 0.1
+
+
+def test_a_session_opened_later_takes_audio_at_once_and_tells_its_end() -> None:
+    model, events, ends = SlowTranslator(), list[Event](), queue.Queue[object]()
+    with Worker(Engine(model)) as worker:
+        busy = worker.open(S2ST, lambda new: None)
+        busy.push(TALK)
+        assert model.is_working.wait(PATIENCE_S)
+        session = worker.open_later(S2ST, events.extend, ends.put)  # the worker has no time for it yet
+        assert session.push(TALK, timeout_s=0) and session.finish(timeout_s=0)
+        model.gate.set()
+        assert ends.get(timeout=PATIENCE_S) is None
+        assert session.progress.position_s == len(TALK) / 16_000 and session.progress.waiting_s == 0
+        worker.open_later(SessionSettings(target_languages=("klingon",), task="s2tt"), print, ends.put)
+        assert isinstance(ends.get(timeout=PATIENCE_S), LanguageError)
+        assert worker.is_alive
+    assert in_order(events) == in_order(listen(Engine(FakeTranslator()), [TALK]))
+    assert not worker.is_alive

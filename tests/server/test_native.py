@@ -15,6 +15,7 @@ from seamless_stream.audio.resample import Resampler
 from seamless_stream.engine.engine import Engine
 from seamless_stream.events import Final, Speech
 from seamless_stream.server.protocol import HEADER, HEADER_BYTES, NATIVE
+from seamless_stream.settings import EngineSettings
 from tests.engine.test_engine import TALK, listen
 from tests.fakes import FakeTranslator
 from tests.server.serving import Server, running
@@ -380,3 +381,16 @@ def test_clients_that_vanish_leave_nothing() -> None:
             return server.app._access.num_sessions, len(server.app._service.worker._sessions)
 
     assert asyncio.run(scenario()) == (0, 0)
+
+
+def test_an_engine_without_room_closes_with_try_later() -> None:
+    async def scenario() -> tuple[list[Any], int | None]:
+        async with running(engine=EngineSettings(max_sessions=1)) as server:
+            async with native(server) as first, native(server) as second:
+                await send(first, FAST, to_bytes(TALK))
+                await until(first, "segment.started")
+                await send(second, FAST, to_bytes(TALK))
+                return await until(second, "error"), await close_code(second)
+
+    found, code = asyncio.run(scenario())
+    assert found[-1]["error"]["code"] == "server_full" and code == 1013
