@@ -349,7 +349,7 @@ def test_ctrl_c_at_a_microphone_translates_what_was_said(  # type: ignore[no-unt
 def test_speech_can_go_through_a_pipe(tiny: Path, talk: Path) -> None:
     command = live_command(tiny, talk, "--pace", "fast", "--sink", "-")
     done = subprocess.run(command, capture_output=True, check=True)
-    assert len(done.stdout) > RATE and len(done.stdout) % 2 == 0  # half a second of s16le
+    assert len(done.stdout) > RATE // 2 and len(done.stdout) % 2 == 0  # a quarter of a second of s16le
     assert b"[0:0" in done.stderr  # captions
 
 

@@ -19,7 +19,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from seamless_stream.models.seamless_m4t.config import SPECIAL_UNITS, SeamlessM4TConfig
+from seamless_stream.models.seamless_m4t.config import ONLY_V1, SPECIAL_UNITS, SeamlessM4TConfig
 from seamless_stream.models.seamless_m4t.network import Network
 from seamless_stream.models.seamless_m4t.weights import to_theirs
 from tools.phrasebook.corpus import DEFAULT_WORK
@@ -75,7 +75,7 @@ def to_checkpoint(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 def config_json(config: SeamlessM4TConfig) -> dict[str, Any]:
     """All fields of the architecture, as the reference library reads them."""
     head = {"architectures": ["SeamlessM4Tv2Model"], "model_type": "seamless_m4t_v2", "dtype": "float32"}
-    return head | asdict(config)
+    return head | {key: value for key, value in asdict(config).items() if key not in ONLY_V1}
 
 
 def generation_json(text: Text, char_to_id: dict[str, int]) -> dict[str, Any]:
