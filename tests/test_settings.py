@@ -46,7 +46,8 @@ def test_all_problems_are_listed_with_their_paths(tmp_path: Path) -> None:
     assert str(caught.value).splitlines() == [
         f"{path}: `pase` is no setting; did you mean `pace`?",
         f"{path}: `session.speaker` must be an integer, but is 'one'.",
-        f"{path}: `session.policy.name` must be one of segment, wait-k, hold-n, local-agreement, alignatt, but is 'waitk'.",
+        f"{path}: `session.policy.name` must be one of segment, wait-k, hold-n, local-agreement, alignatt,"
+        " but is 'waitk'.",
         f"{path}: `session.decoding.sample` must be true or false, but is 1.",
         f"{path}: `session.segmentation.hard_max_ms` must be an integer, but is True.",
     ]

@@ -82,7 +82,9 @@ class Units:
 
     ids: list[int]  # [U]
     per_token: list[int]  # units of each free token; their sum is U
-    repeats: list[int]  # [U] how often the vocoder says each unit: all ones where it has no durations of its own
+    repeats: list[
+        int
+    ]  # [U] how often the vocoder says each unit: all ones where it has no durations of its own
 
 
 @dataclass(frozen=True, eq=False)
