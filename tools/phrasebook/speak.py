@@ -64,6 +64,15 @@ RECIPES: Final = {
         level_db=(-38.0, -16.0),
         augmented_share=0.6,
     ),
+    "train3": Recipe(
+        ("train",),
+        2_000,
+        first_phrase=28_000,
+        lead_s=(0.05, 0.35),
+        trail_s=(0.08, 0.60),
+        level_db=(-32.0, -18.0),
+        augmented_share=0.3,
+    ),
     "seen": Recipe(("seen",), None, level_db=(-26.0, -22.0)),
     "unseen": Recipe(("unseen",), None, level_db=(-26.0, -22.0)),
 }

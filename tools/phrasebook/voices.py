@@ -51,6 +51,7 @@ _ALL: Final = [
     *_espeak("eng", "en-us+m3 en-gb en-gb-x-rp+f2 en-us+f4 en-gb-scotland+m7"),
     *_espeak("spa", "es es+f2 es+m3 es+f4 es-419+m7 es-419+f3"),
     *_kokoro("eng", "en", "am_puck af_sarah"),
+    *_kokoro("eng", "en", "af_bella am_fenrir bf_emma bm_george af_kore am_eric bf_isabella bm_lewis"),
     *_kokoro("spa", "es", "em_alex ef_dora em_santa am_michael"),
     *_kokoro("spa", "es", "af_bella bf_emma bm_george if_sara im_nicola pf_dora"),
 ]
@@ -128,6 +129,23 @@ CASTS: Final[dict[str, dict[str, tuple[Role, ...]]]] = {
             *_group("kokoro-es-em_alex kokoro-es-ef_dora", 0.0125, (0.9, 1.1), _NARROW),
             *_group("kokoro-es-af_bella kokoro-es-bf_emma kokoro-es-bm_george", 0.0065, (0.9, 1.1), _NARROW),
             *_group("kokoro-es-if_sara kokoro-es-im_nicola kokoro-es-pf_dora", 0.006, (0.9, 1.1), _NARROW),
+        ),
+    },
+    # Natural voices, a hundred times slower than the rest: few clips, which training repeats.
+    "train3": {
+        "eng": _group(
+            "kokoro-en-af_bella kokoro-en-am_fenrir kokoro-en-bf_emma kokoro-en-bm_george "
+            "kokoro-en-af_kore kokoro-en-am_eric kokoro-en-bf_isabella kokoro-en-bm_lewis",
+            1.0,
+            _PACE,
+            _NARROW,
+        ),
+        "spa": _group(
+            "kokoro-es-em_alex kokoro-es-ef_dora kokoro-es-af_bella kokoro-es-bf_emma kokoro-es-bm_george "
+            "kokoro-es-if_sara kokoro-es-im_nicola kokoro-es-pf_dora",
+            1.0,
+            _PACE,
+            _NARROW,
         ),
     },
     "seen": _TRAIN1,
