@@ -44,9 +44,20 @@ def _coerce(value: Any, example: Any) -> Any:
     return None if any(item is None for item in items) else items
 
 
-def read_facts(raw: Mapping[str, Any], cls: type[T], ignored: frozenset[str], *, where: str) -> T:
-    """A `cls` of the values in `raw`; `where` opens the message: "config.json: ...". Raises CheckpointError."""
-    known = {f.name: f.default for f in fields(cls)}  # type: ignore[arg-type]
+def read_facts(
+    raw: Mapping[str, Any],
+    cls: type[T],
+    ignored: frozenset[str],
+    *,
+    where: str,
+    kind: str = "such a checkpoint",
+    foreign: frozenset[str] = frozenset(),
+) -> T:
+    """A `cls` of the values in `raw`; raises CheckpointError with every problem.
+
+    `where` opens the message: "config.json: ..."; `kind` is what the file describes, which has no `foreign` fields.
+    """
+    known = {f.name: f.default for f in fields(cls) if f.name not in foreign}  # type: ignore[arg-type]
     assert MISSING not in known.values()
     values: dict[str, Any] = {}
     problems = []
@@ -56,7 +67,7 @@ def read_facts(raw: Mapping[str, Any], cls: type[T], ignored: frozenset[str], *,
             if values[name] is None:
                 problems.append(f"`{name}` must be like {known[name]!r}, but is {value!r}")
         elif name not in ignored and name not in LIBRARY_KEYS:
-            problems.append(f"`{name}` is not a field of such a checkpoint")
+            problems.append(f"`{name}` is not a field of {kind}")
     refuse(problems, where=where)
     return cls(**values)
 

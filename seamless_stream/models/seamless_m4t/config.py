@@ -5,36 +5,30 @@ dropped; anything unknown or of the wrong type is an error that lists all proble
 """
 
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 from seamless_stream.errors import CheckpointError
+from seamless_stream.models.facts import read_facts, refuse
 
 SPECIAL_UNITS = (
     4  # unit ids 0..3 are bos, pad, eos, unk; unit k of the vocoder is k + 4 in the T2U vocabulary
 )
 
 # Keys of a released config.json that say nothing about inference.
-TRAINING_KEYS = frozenset(
+IGNORED_KEYS = frozenset(
     "dropout attention_dropout activation_dropout encoder_layerdrop decoder_layerdrop speech_encoder_dropout "
     "speech_encoder_layerdrop adaptor_dropout t2u_variance_pred_dropout var_pred_dropout initializer_range "
-    "use_cache is_encoder_decoder".split()
+    "num_attention_heads sampling_rate".split()
 )
 # Of v1's config.json: sizes of tables that are computed to any length, and of layers that no checkpoint has.
 UNUSED_KEYS_V1 = frozenset(
     "max_source_positions rotary_embedding_base num_conv_pos_embeddings num_conv_pos_embedding_groups".split()
 )
-LIBRARY_KEYS = frozenset(
-    "architectures transformers_version torch_dtype dtype _name_or_path return_dict output_hidden_states "
-    "output_attentions chunk_size_feed_forward id2label label2id problem_type _attn_implementation "
-    "num_hidden_layers num_attention_heads pruned_heads torchscript tf_legacy_loss use_bfloat16 "
-    "max_new_tokens sampling_rate".split()
-)
-
 
 V1, V2 = "seamless_m4t", "seamless_m4t_v2"
 # What v1 says otherwise where its config.json is silent, and what only one of the two has.
-DEFAULTS_V1 = {
+DEFAULTS_V1: dict[str, Any] = {
     "model_type": V1,
     "max_position_embeddings": 1024,
     "position_embeddings_type": "relative",
@@ -142,40 +136,20 @@ class SeamlessM4TConfig:
         return product
 
 
-def _coerce(value: Any, example: Any) -> Any:
-    """The value in the field's own type, or None where it does not fit."""
-    if isinstance(example, bool):
-        return value if isinstance(value, bool) else None
-    if isinstance(example, int):
-        return value if isinstance(value, int) and not isinstance(value, bool) else None
-    if isinstance(example, float):
-        return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
-    if isinstance(example, str):
-        return value if isinstance(value, str) else None
-    if not isinstance(value, list | tuple) or not value:
-        return None
-    items = tuple(_coerce(item, example[0]) for item in value)
-    return None if any(item is None for item in items) else items
-
-
 def parse_config(raw: Mapping[str, Any]) -> SeamlessM4TConfig:
     """Check and freeze a parsed `config.json`; raises CheckpointError with every problem."""
     is_v1 = raw.get("model_type") == V1
-    foreign, unused = (ONLY_V2, UNUSED_KEYS_V1) if is_v1 else (ONLY_V1, frozenset())
-    known = {f.name: f.default for f in fields(SeamlessM4TConfig)}
-    assert MISSING not in known.values()
-    values: dict[str, Any] = dict(DEFAULTS_V1) if is_v1 else {}
-    problems = []
-    for name, value in raw.items():
-        if name in known and name not in foreign:
-            values[name] = _coerce(value, known[name])
-            if values[name] is None:
-                problems.append(f"`{name}` must be like {known[name]!r}, but is {value!r}")
-        elif name not in TRAINING_KEYS | LIBRARY_KEYS | unused:
-            problems.append(f"`{name}` is not a field of a SeamlessM4T {'v1' if is_v1 else 'v2'} checkpoint")
-    if problems:
-        raise CheckpointError("config.json: " + "; ".join(problems) + ".")
-    config = SeamlessM4TConfig(**values)
+    defaults, foreign, unused = (
+        (DEFAULTS_V1, ONLY_V2, UNUSED_KEYS_V1) if is_v1 else ({}, ONLY_V1, frozenset())
+    )
+    config = read_facts(
+        {**defaults, **raw},
+        SeamlessM4TConfig,
+        IGNORED_KEYS | unused,
+        where="config.json",
+        kind=f"a SeamlessM4T {'v1' if is_v1 else 'v2'} checkpoint",
+        foreign=foreign,
+    )
     _check_supported(config)
     return config
 
@@ -195,8 +169,7 @@ def _check_supported(config: SeamlessM4TConfig) -> None:
         heads = getattr(config, f"{name}_attention_heads")
         if config.hidden_size % heads:
             problems.append(f"`hidden_size` must be a multiple of `{name}_attention_heads` = {heads}")
-    if problems:
-        raise CheckpointError("config.json: " + "; ".join(problems) + ".")
+    refuse(problems, where="config.json")
 
 
 @dataclass(frozen=True)
