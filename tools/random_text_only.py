@@ -22,7 +22,7 @@ from seamless_stream.models.speech_to_text.encoder import SpeechEncoder as First
 from seamless_stream.models.speech_to_text_2 import weights as second_names
 from seamless_stream.models.speech_to_text_2.config import parse_config as parse_second
 from seamless_stream.models.speech_to_text_2.encoder import SpeechEncoder as SecondEncoder
-from seamless_stream.models.text_decoder import TextDecoder
+from seamless_stream.models.text_decoder import new_text_decoder
 from seamless_stream.models.text_only import TextOnlyNetwork
 from seamless_stream.nn.post_norm import PostNormDecoder
 from seamless_stream.nn.transformer import Decoder
@@ -100,7 +100,7 @@ def _first(output: Path, name: str, sentences: list[str], seed: int) -> None:
     _write_json(output / "preprocessor_config.json", features | {"sampling_rate": 16_000})
     parsed = parse_first(config)
     with torch.device("meta"):
-        network = TextOnlyNetwork(FirstEncoder(parsed), TextDecoder(parsed, Decoder))
+        network = TextOnlyNetwork(FirstEncoder(parsed), new_text_decoder(parsed, Decoder))
     _write_weights(output, network, first_names.to_theirs, seed)
 
 
@@ -117,7 +117,7 @@ def _second(output: Path, name: str, sentences: list[str], seed: int) -> None:
     with torch.device("meta"):
         network = TextOnlyNetwork(
             SecondEncoder(parsed.encoder, parsed.decoder.d_model),
-            TextDecoder(parsed.decoder, PostNormDecoder),
+            new_text_decoder(parsed.decoder, PostNormDecoder),
         )
     _write_weights(output, network, second_names.to_theirs, seed)
 

@@ -12,7 +12,6 @@ from seamless_stream.errors import CheckpointError, LanguageError, ModelError, S
 from seamless_stream.models.base import (
     TASKS,
     Capabilities,
-    DecoderStep,
     EncoderMode,
     EncoderOutput,
     Listening,
@@ -41,45 +40,11 @@ from seamless_stream.models.seamless_m4t.t2u_nar import spell, units_per_token
 from seamless_stream.models.seamless_m4t.vocoder import reach_units
 from seamless_stream.models.seamless_m4t.weights import is_unused, to_ours
 from seamless_stream.models.tensors import load_parameters
+from seamless_stream.models.text_decoder import Heads
 from seamless_stream.models.tokenizer import SentencePieceTokenizer
-from seamless_stream.nn.state import State
-from seamless_stream.nn.transformer import DecoderState
 from seamless_stream.settings import DecodingSettings
 
 NUM_PROMPT_TOKENS = 2  # </s> and the language
-
-
-class TextDecoder:
-    """`base.Decoder` over the network's text decoder and its head."""
-
-    def __init__(self, network: Network, alignment_heads: tuple[tuple[int, int], ...]) -> None:
-        self.network = network
-        self.vocabulary_size = network.tokens.num_embeddings
-        self.alignment_heads = alignment_heads
-
-    def init_state(self, encoded: EncoderOutput) -> DecoderState:
-        """Cross-attention keys and values are computed here, once."""
-        return self.network.text_decoder.init_state(encoded.states, encoded.lengths)
-
-    def step(
-        self,
-        token_ids: Tensor,
-        state: State,
-        *,
-        counts: Tensor | None = None,
-        with_attention: bool = False,
-    ) -> DecoderStep:
-        """See `base.Decoder`."""
-        assert isinstance(state, DecoderState)
-        heads = self.alignment_heads if with_attention else ()
-        hidden, state, attention = self.network.decode(token_ids, state, counts, heads)
-        return DecoderStep(self.network.logits(hidden), hidden, state, attention)
-
-
-def middle_heads(config: SeamlessM4TConfig) -> tuple[tuple[int, int], ...]:
-    """All heads of one layer a third up the stack: where nothing is calibrated, a guess that alignment lives there."""
-    layer = config.decoder_layers // 3
-    return tuple((layer, head) for head in range(config.decoder_attention_heads))
 
 
 def _capabilities(config: SeamlessM4TConfig, tables: GenerationConfig, parts: frozenset[str]) -> Capabilities:
@@ -126,13 +91,13 @@ class SeamlessM4T:
         *,
         vocoder_durations: bool = True,
         unit_decoding: DecodingSettings | None = None,
-        alignment_heads: tuple[tuple[int, int], ...] = (),
+        alignment_heads: Heads = (),
     ) -> None:
         self.config = config
         self.tables = tables
         self.network = network.eval()
         self.tokenizer = tokenizer
-        self.decoder = TextDecoder(network, tuple(sorted(alignment_heads)) or middle_heads(config))
+        self.decoder = network.decoder(alignment_heads)
         self.vocoder_durations = vocoder_durations
         self.unit_decoding = unit_decoding or DecodingSettings(max_new_tokens=config.t2u_max_new_tokens)
         check_unit_decoding(self.unit_decoding)
@@ -324,12 +289,5 @@ def load(
     load_parameters(network, files.tensors, rename, dtype=dtype, device=device)
     if config.vocab_size < max(tables.text_languages.values()) + 1:
         raise CheckpointError("generation_config.json: a language's id is beyond `vocab_size`.")
-    beyond = [
-        pair
-        for pair in files.alignment_heads
-        if not (0 <= pair[0] < config.decoder_layers and 0 <= pair[1] < config.decoder_attention_heads)
-    ]
-    if beyond:
-        raise CheckpointError(f"alignment_heads.json: the decoder has no layer and head {beyond[0]}.")
     tokenizer = SentencePieceTokenizer(files.tokenizer_model, tables.text_languages)
     return SeamlessM4T(config, tables, network, tokenizer, alignment_heads=files.alignment_heads)

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seamless_stream.models.base import Task
@@ -12,6 +11,7 @@ from seamless_stream.models.seamless_m4t.encoder import SpeechEncoder
 from seamless_stream.models.seamless_m4t.t2u import AutoregressiveTextToUnit
 from seamless_stream.models.seamless_m4t.t2u_nar import TextToUnit
 from seamless_stream.models.seamless_m4t.vocoder import Vocoder
+from seamless_stream.models.text_decoder import TextDecoder
 from seamless_stream.nn.transformer import Decoder, DecoderState, Encoder, embed
 
 PARTS_OF_TASK: dict[Task, frozenset[str]] = {
@@ -63,6 +63,17 @@ class Network(nn.Module):
         y: Tensor = self.text_encoder(self.embed(token_ids, torch.zeros_like(lengths)), lengths)
         return y
 
+    def decoder(self, calibrated: Sequence[tuple[int, int]] = ()) -> TextDecoder:
+        """The text decoder with its tokens and head, the same parameters; `calibrated`: its alignment heads."""
+        return TextDecoder(
+            self.tokens,
+            self.text_decoder,
+            self.lm_head if hasattr(self, "lm_head") else self.tokens,
+            embedding_scale=self.embedding_scale,
+            padding_id=self.padding_id,
+            calibrated=calibrated,
+        )
+
     def decode(
         self,
         token_ids: Tensor,
@@ -70,15 +81,9 @@ class Network(nn.Module):
         counts: Tensor | None = None,
         heads: Sequence[tuple[int, int]] = (),
     ) -> tuple[Tensor, DecoderState, Tensor | None]:
-        """The next tokens [B, T], of each row its last counts [B] -> hidden [B, T, D], state, attention of `heads`."""
-        length = state.length + (token_ids.shape[1] if counts is None else counts)
-        embedded = self.embed(token_ids, length - token_ids.shape[1])
-        hidden: Tensor
-        attention: Tensor | None
-        hidden, state, attention = self.text_decoder(embedded, state, length, heads)
-        return hidden, state, attention
+        """As `TextDecoder.read`, without logits: for training."""
+        return self.decoder().read(token_ids, state, counts, heads)
 
     def logits(self, hidden: Tensor) -> Tensor:
         """hidden [B, T, D] -> [B, T, V]."""
-        head = self.tokens if not hasattr(self, "lm_head") else self.lm_head
-        return F.linear(hidden, head.weight)
+        return self.decoder().logits(hidden)

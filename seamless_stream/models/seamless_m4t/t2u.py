@@ -4,33 +4,16 @@ An encoder-decoder of its own that reads the text decoder's hidden states. Repet
 each lasts is the vocoder's matter. Knows neither texts nor the vocoder.
 """
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 
 from seamless_stream.errors import SettingsError
 from seamless_stream.models.base import EncoderOutput, Prompt
 from seamless_stream.models.seamless_m4t.config import SeamlessM4TConfig
-from seamless_stream.models.text_decoder import TextDecoder
+from seamless_stream.models.text_decoder import DecoderConfig, TextDecoder, new_text_decoder
 from seamless_stream.nn.state import State
 from seamless_stream.nn.transformer import Decoder, Encoder
 from seamless_stream.settings import DecodingSettings
-
-
-@dataclass(frozen=True)
-class _UnitFacts:
-    """The half of the model that writes units, in the words of `text_decoder`."""
-
-    vocab_size: int
-    d_model: int
-    decoder_layers: int
-    decoder_attention_heads: int
-    decoder_ffn_dim: int
-    activation_function: str
-    scale_embedding: bool
-    pad_token_id: int
-    tie_word_embeddings: bool
 
 
 class AutoregressiveTextToUnit(nn.Module):
@@ -45,18 +28,18 @@ class AutoregressiveTextToUnit(nn.Module):
             config.t2u_encoder_ffn_dim,
             config.activation_function,
         )
-        facts = _UnitFacts(
-            config.t2u_vocab_size,
-            config.hidden_size,
-            config.t2u_decoder_layers,
-            config.t2u_decoder_attention_heads,
-            config.t2u_decoder_ffn_dim,
-            config.activation_function,
-            config.scale_embedding,
-            config.t2u_pad_token_id,
-            config.tie_word_embeddings,
+        facts = DecoderConfig(
+            vocab_size=config.t2u_vocab_size,
+            d_model=config.hidden_size,
+            decoder_layers=config.t2u_decoder_layers,
+            decoder_ffn_dim=config.t2u_decoder_ffn_dim,
+            decoder_attention_heads=config.t2u_decoder_attention_heads,
+            activation_function=config.activation_function,
+            scale_embedding=config.scale_embedding,
+            pad_token_id=config.t2u_pad_token_id,
+            tie_word_embeddings=config.tie_word_embeddings,
         )
-        self.decoder = TextDecoder(facts, Decoder)  # `base.Decoder` of units
+        self.decoder = new_text_decoder(facts, Decoder)  # `base.Decoder` of units
 
     def encode(self, hidden: Tensor, lengths: Tensor) -> EncoderOutput:
         """The text decoder's last hidden states [B, T, D] of whole texts -> what the units attend to."""

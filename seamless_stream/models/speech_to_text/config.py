@@ -10,6 +10,7 @@ from typing import Any
 
 from seamless_stream.audio.fbank import NUM_MEL_BINS, SAMPLE_RATE
 from seamless_stream.models.facts import read_facts, refuse
+from seamless_stream.models.text_decoder import DecoderConfig
 
 _IGNORED = frozenset(
     "dropout attention_dropout activation_dropout encoder_layerdrop decoder_layerdrop init_std "
@@ -18,34 +19,17 @@ _IGNORED = frozenset(
 
 
 @dataclass(frozen=True)
-class SpeechToTextConfig:
-    """Architecture of Speech2Text."""
+class SpeechToTextConfig(DecoderConfig):
+    """Architecture of Speech2Text; `embedding_scale` is also that of what the subsampler gives."""
 
-    vocab_size: int = 10_000
-    d_model: int = 256
     encoder_layers: int = 12
     encoder_ffn_dim: int = 2048
     encoder_attention_heads: int = 4
-    decoder_layers: int = 6
-    decoder_ffn_dim: int = 2048
-    decoder_attention_heads: int = 4
-    activation_function: str = "relu"
-    scale_embedding: bool = True
     num_conv_layers: int = 2
     conv_kernel_sizes: tuple[int, ...] = (5, 5)
     conv_channels: int = 1024
     input_feat_per_channel: int = NUM_MEL_BINS
     input_channels: int = 1
-    bos_token_id: int = 0
-    pad_token_id: int = 1
-    eos_token_id: int = 2
-    decoder_start_token_id: int = 2
-    tie_word_embeddings: bool = True
-
-    @property
-    def embedding_scale(self) -> float:
-        """Factor on token embeddings and on what the subsampler gives."""
-        return float(self.d_model**0.5) if self.scale_embedding else 1.0
 
 
 def parse_config(raw: Mapping[str, Any]) -> SpeechToTextConfig:

@@ -16,7 +16,7 @@ from seamless_stream.models.speech_to_text.features import LEAST_SAMPLES, extrac
 from seamless_stream.models.speech_to_text.tokenizer import SpeechToTextTokenizer
 from seamless_stream.models.speech_to_text.weights import to_ours
 from seamless_stream.models.tensors import load_parameters, read_json
-from seamless_stream.models.text_decoder import TextDecoder
+from seamless_stream.models.text_decoder import new_text_decoder
 from seamless_stream.models.text_only import (
     TextOnlyModel,
     TextOnlyNetwork,
@@ -68,7 +68,8 @@ def load(
     tokenizer = _tokenizer(files)
     source, targets = _languages(files, tokenizer)
     with torch.device("meta"):
-        network = TextOnlyNetwork(SpeechEncoder(config), TextDecoder(config, Decoder))
+        decoder = new_text_decoder(config, Decoder, files.alignment_heads)
+        network = TextOnlyNetwork(SpeechEncoder(config), decoder)
     load_parameters(network, files.tensors, to_ours, dtype=dtype, device=device)
     return TextOnlyModel(
         text_capabilities(FAMILY, source, tuple(targets)),

@@ -11,6 +11,7 @@ from typing import Any
 from seamless_stream.audio.fbank import SAMPLE_RATE
 from seamless_stream.errors import CheckpointError
 from seamless_stream.models.facts import read_facts, refuse
+from seamless_stream.models.text_decoder import DecoderConfig
 
 _IGNORED_OUTSIDE = frozenset("encoder decoder tie_word_embeddings max_length".split())
 _IGNORED_IN_ENCODER = frozenset(
@@ -56,24 +57,6 @@ class WaveformEncoderConfig:
 
 
 @dataclass(frozen=True)
-class TextDecoderConfig:
-    """Speech2Text2."""
-
-    vocab_size: int = 10_000
-    d_model: int = 256
-    decoder_layers: int = 6
-    decoder_ffn_dim: int = 2048
-    decoder_attention_heads: int = 4
-    activation_function: str = "relu"
-    scale_embedding: bool = True
-    bos_token_id: int = 0
-    pad_token_id: int = 1
-    eos_token_id: int = 2
-    decoder_start_token_id: int = 2
-    tie_word_embeddings: bool = True
-
-
-@dataclass(frozen=True)
 class _OwnIds:
     """Ids on the outside of the two halves; generation reads these first."""
 
@@ -88,7 +71,7 @@ class SpeechToText2Config:
     """Both halves, and how a hypothesis starts and ends."""
 
     encoder: WaveformEncoderConfig
-    decoder: TextDecoderConfig
+    decoder: DecoderConfig
     decoder_start_token_id: int
     eos_token_id: int
 
@@ -116,7 +99,7 @@ def parse_config(raw: Mapping[str, Any]) -> SpeechToText2Config:
         _IGNORED_IN_ENCODER,
         where="config.json: encoder",
     )
-    decoder = read_facts(raw_decoder, TextDecoderConfig, _IGNORED_IN_DECODER, where="config.json: decoder")
+    decoder = read_facts(raw_decoder, DecoderConfig, _IGNORED_IN_DECODER, where="config.json: decoder")
     _check_encoder(encoder)
     _check_decoder(decoder, raw_decoder)
     start, end = own.decoder_start_token_id, own.eos_token_id
@@ -144,7 +127,7 @@ def _check_encoder(config: WaveformEncoderConfig) -> None:
     refuse(problems, where="config.json: encoder")
 
 
-def _check_decoder(config: TextDecoderConfig, raw: Mapping[str, Any]) -> None:
+def _check_decoder(config: DecoderConfig, raw: Mapping[str, Any]) -> None:
     problems = []
     if config.d_model % config.decoder_attention_heads:
         problems.append(

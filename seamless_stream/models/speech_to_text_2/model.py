@@ -16,7 +16,7 @@ from seamless_stream.models.speech_to_text_2.features import normalise, unchange
 from seamless_stream.models.speech_to_text_2.tokenizer import SpeechToText2Tokenizer
 from seamless_stream.models.speech_to_text_2.weights import to_ours
 from seamless_stream.models.tensors import load_parameters, read_json
-from seamless_stream.models.text_decoder import TextDecoder
+from seamless_stream.models.text_decoder import new_text_decoder
 from seamless_stream.models.text_only import (
     TextOnlyModel,
     TextOnlyNetwork,
@@ -57,7 +57,7 @@ def load(
     with torch.device("meta"):
         network = TextOnlyNetwork(
             SpeechEncoder(config.encoder, config.decoder.d_model),
-            TextDecoder(config.decoder, PostNormDecoder),
+            new_text_decoder(config.decoder, PostNormDecoder, files.alignment_heads),
         )
     load_parameters(network, files.tensors, to_ours, dtype=dtype, device=device)
     return TextOnlyModel(
