@@ -29,12 +29,16 @@ from seamless_stream.models.seamless_m4t.weights import to_ours
 from tools.phrasebook.batches import Batches, Example, SpeechBatch, TextBatch, examples_of
 from tools.phrasebook.corpus import DEFAULT_WORK
 from tools.phrasebook.guide import Guide
+from tools.phrasebook.prefixes import HEADS, prefix_loss
 from tools.phrasebook.recipe import BLANK, CONFIG, LANGUAGES, Text, read_phrases, train_tokenizer
 
 PARTS = frozenset({"speech_encoder", "text_encoder", "text_decoder"})
 LABEL_SMOOTHING = 0.1
 LETTERS_PER_STATE = 4  # that an encoder state of 160 ms has to spell: 25 letters a second
 MAX_NEW_TOKENS = 48
+LOSSES = "speech ctc text away prefix astray".split()
+CHECKS = "seen_asr seen_s2tt unseen_asr unseen_s2tt".split()
+FIELDS = ["step", "seconds", *LOSSES, "norm", "rate", *CHECKS, "clips"]
 
 
 @dataclass
@@ -85,16 +89,18 @@ class Trainer:
             if name.endswith("distance.weight"):
                 nn.init.normal_(parameter, std=0.02)
 
-    def decoder_loss(self, states: Tensor, lengths: Tensor, targets: Tensor) -> Tensor:
-        """Cross-entropy of the tokens after the language token."""
+    def decoder_loss(self, states: Tensor, lengths: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Cross-entropy of the tokens after the language token, and where the heads of `prefixes` looked."""
         state = self.network.text_decoder.init_state(states, lengths)
-        hidden, _, _ = self.network.decode(targets[:, :-1], state)
+        hidden, _, attention = self.network.decode(targets[:, :-1], state, heads=HEADS)
+        assert attention is not None
         labels = targets[:, 1:].clone()
         labels[:, 0] = CONFIG.pad_token_id  # the language is given, not predicted
         logits = self.network.logits(hidden).flatten(0, 1)
-        return F.cross_entropy(
+        loss = F.cross_entropy(
             logits, labels.flatten(), ignore_index=CONFIG.pad_token_id, label_smoothing=LABEL_SMOOTHING
         )
+        return loss, attention
 
     def letters_loss(self, logits: Tensor, lengths: Tensor, batch: SpeechBatch) -> Tensor:
         """Character CTC of logits [B, T, letters + 1] against what is said."""
@@ -107,8 +113,8 @@ class Trainer:
             zero_infinity=True,
         )
 
-    def speech_loss(self, batch: SpeechBatch) -> tuple[Tensor, Tensor, Tensor]:
-        """Decoder loss, CTC loss and attention away from the diagonal of one batch of speech."""
+    def speech_losses(self, batch: SpeechBatch) -> dict[str, Tensor]:
+        """By name: decoder loss, CTC loss, attention away from the diagonal; and of beginnings, loss and attention."""
         encoder = self.network.speech_encoder
         features, lengths, sizes = (t.to(self.device) for t in (batch.features, batch.lengths, batch.sizes))
         frames, _ = encoder.stream(features, lengths, encoder.init_state(len(lengths)))
@@ -118,24 +124,32 @@ class Trainer:
         ctc = ctc + 0.5 * self.letters_loss(spelled, LETTERS_PER_STATE * state_lengths, batch)
         targets = batch.targets.to(self.device)
         with Guide(self.network.text_decoder) as guide:
-            loss = self.decoder_loss(states, state_lengths, targets)
+            loss, attention = self.decoder_loss(states, state_lengths, targets)
         token_lengths = (targets[:, :-1] != CONFIG.pad_token_id).sum(1)
-        return loss, ctc, guide.loss(token_lengths, state_lengths)
+        away = guide.loss(token_lengths, state_lengths)
+        prefix, astray = prefix_loss(self.network, frames, lengths, targets, attention)
+        return {"speech": loss, "ctc": ctc, "away": away, "prefix": prefix, "astray": astray}
 
     def text_loss(self, batch: TextBatch) -> Tensor:
         """Decoder loss of one batch of text."""
         lengths = batch.source_lengths.to(self.device)
         states = self.network.encode_text(batch.sources.to(self.device), lengths)
-        return self.decoder_loss(states, lengths, batch.targets.to(self.device))
+        return self.decoder_loss(states, lengths, batch.targets.to(self.device))[0]
 
     def step(self, batches: Batches, options: argparse.Namespace) -> dict[str, float]:
         """One update; returns what is logged."""
         rate = learning_rate(self.progress.step, options)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        speech, ctc, away = self.speech_loss(batches.speech(options.frames, options.translate))
-        text = self.text_loss(batches.texts(options.texts))
-        loss = speech + options.ctc * ctc + text + options.guide * away
+        losses = self.speech_losses(batches.speech(options.frames, options.translate))
+        losses["text"] = self.text_loss(batches.texts(options.texts))
+        weights = {
+            "ctc": options.ctc,
+            "away": options.guide,
+            "prefix": options.prefix,
+            "astray": options.prefix,
+        }
+        loss = torch.stack([weights.get(name, 1.0) * value for name, value in losses.items()]).sum()
         if not bool(torch.isfinite(loss)):
             self.optimizer.zero_grad(set_to_none=True)
             return {}
@@ -147,14 +161,7 @@ class Trainer:
         for name, value in self.network.state_dict().items():
             self.average[name].lerp_(value, 1 - decay)
         self.progress.step += 1
-        return {
-            "speech": speech.item(),
-            "ctc": ctc.item(),
-            "text": text.item(),
-            "away": away.item(),
-            "norm": float(norm),
-            "rate": rate,
-        }
+        return {name: value.item() for name, value in losses.items()} | {"norm": float(norm), "rate": rate}
 
     def save(self, folder: Path) -> None:
         """State to resume from (weights-only loadable) and the average for the exporter; each replaced in one move."""
@@ -258,7 +265,7 @@ def plot(folder: Path) -> None:
         points = [(int(r["step"]), float(r[name])) for r in rows if r[name]]
         left.plot(*zip(*points, strict=True), label=name)
     left.set(xlabel="step", ylabel="training loss", yscale="log")
-    for name in ("seen_asr", "seen_s2tt", "unseen_asr", "unseen_s2tt"):
+    for name in CHECKS:
         points = [(int(r["step"]), 100 * float(r[name])) for r in rows if r[name]]
         if points:
             right.plot(*zip(*points, strict=True), label=name, marker=".")
@@ -267,9 +274,6 @@ def plot(folder: Path) -> None:
     figure.tight_layout()
     figure.savefig(folder / "curves.png", dpi=110)
     plt.close(figure)
-
-
-FIELDS = "step seconds speech ctc text away norm rate seen_asr seen_s2tt unseen_asr unseen_s2tt clips".split()
 
 
 def held_out(work: Path, count: int) -> dict[str, list[Example]]:
@@ -367,6 +371,9 @@ def main() -> None:
     parser.add_argument("--ctc", type=float, default=1.0, help="weight of the character CTC")
     parser.add_argument("--augment", type=float, default=1.0, help="strength of the augmentation, 0 to 1")
     parser.add_argument("--guide", type=float, default=2.0, help="weight of attention away from the diagonal")
+    parser.add_argument(
+        "--prefix", type=float, default=0.5, help="weight of the losses on sentence beginnings"
+    )
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--warmup", type=int, default=300)
     parser.add_argument("--plateau", type=float, default=0.6, help="share of the steps before the rate falls")
