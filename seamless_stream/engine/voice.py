@@ -16,6 +16,9 @@ from seamless_stream.events import Skipped, Speech
 from seamless_stream.models.base import Capabilities, TextTokenizer
 from seamless_stream.settings import SessionSettings
 
+# So long before a listener has heard all, what waits for its continuation is played faded out: a hole without a click.
+RELEASE_AHEAD_S = 0.1
+
 
 @dataclass(frozen=True, eq=False)
 class Speaking:
@@ -67,6 +70,7 @@ class Voice:
                 speaker = self._settings.speaker
                 return Speaking(self._session_id, segment, line, self._track, pieces, found, speaker)
             if not line.is_final:
+                self._fall_silent(segment, line, position_s)
                 return None
             self.close(segment, line, position_s)
         return None
@@ -78,6 +82,12 @@ class Voice:
         if self._settings.is_live and track.at_border:
             pace = Pace(skips=True) if is_mute else self._lag.pace(self.backlog_s(position_s))
         return track.next(pieces, is_final=line.is_final, pace=pace)
+
+    def _fall_silent(self, segment: Segment, line: Line, position_s: float) -> None:
+        """Leave no torn end where a listener will soon wait for the next words."""
+        is_short = self._settings.is_live and self.backlog_s(position_s) < RELEASE_AHEAD_S
+        if is_short and self._track is not None and self._track.is_holding:
+            self._say(segment, line, self._track.release(), (), position_s)
 
     def play(self, speaking: Speaking, window: Window | None, samples: np.ndarray, position_s: float) -> None:
         """What became of it; None: there was too little to speak."""
