@@ -23,6 +23,8 @@ PolicyName = Literal["segment", "wait-k", "hold-n", "local-agreement", "alignatt
 EncoderMode = Literal["chunked", "reencode", "windowed"]
 VadName = Literal["silero", "webrtc"]
 Pace = Literal["real-time", "fast"]
+Readers = Literal["local", "key", "all"]  # programs of this machine, whoever has an API key, everybody
+LogFormat = Literal["text", "json"]
 
 T = TypeVar("T")
 
@@ -190,9 +192,19 @@ class ServerSettings:
     max_session_s: int = 14_400
     idle_timeout_s: float = 60.0  # without any sign of life
     drain_s: float = 10.0  # after SIGTERM, for what is not translated yet
+    metrics_readers: Readers = "local"
+    log_format: LogFormat = "text"
+    record_dir: str | None = None  # sessions are stored there, audio and text; None: nothing is stored
+    max_record_mb: int = 512  # of one session
+    resume_grace_s: float = 90.0  # that a session lives on after its connection broke; 0: not at all
+    replay_bytes: int = 4_194_304  # of what was sent, kept for a client that resumes
+    max_listeners: int = 100  # of one session
 
     def __post_init__(self) -> None:
-        limits = ("max_sessions", "max_sessions_per_key", "max_messages_per_s", "max_session_s")
+        limits = (
+            *("max_sessions", "max_sessions_per_key", "max_messages_per_s", "max_session_s"),
+            "max_record_mb",
+        )
         check(
             self,
             ("port", 0 <= self.port <= 65_535, "from 0 to 65535"),
@@ -202,6 +214,9 @@ class ServerSettings:
             ("max_unsent_bytes", self.max_unsent_bytes >= 65_536, "at least 65536"),
             ("idle_timeout_s", 0 < self.idle_timeout_s < math.inf, "above 0"),
             ("drain_s", 0 <= self.drain_s < math.inf, "0 or more"),
+            ("resume_grace_s", 0 <= self.resume_grace_s < math.inf, "0 or more"),
+            ("replay_bytes", self.replay_bytes >= 0, "0 or more"),
+            ("max_listeners", self.max_listeners >= 0, "0 or more"),
             (
                 "tls_key",
                 (self.tls_key is None) == (self.tls_certificate is None),

@@ -8,10 +8,12 @@ from seamless_stream.cli.shared import consoles, load_translator, settings_of
 from seamless_stream.engine.worker import Worker
 from seamless_stream.errors import SettingsError
 from seamless_stream.server.access import Access, load_keys
-from seamless_stream.server.app import TRANSLATIONS, serve
+from seamless_stream.server.app import TRANSLATIONS
 from seamless_stream.server.configuration import initial
-from seamless_stream.server.connection import Service
+from seamless_stream.server.metrics import Metrics
+from seamless_stream.server.process import serve
 from seamless_stream.server.protocol import ProtocolError
+from seamless_stream.server.served import Service
 from seamless_stream.settings import ServerSettings, Task
 
 
@@ -35,9 +37,10 @@ def run(arguments: Namespace) -> int:
         host = f"[{server.host}]" if ":" in server.host else server.host
         notes.print(f"listening: {scheme}://{host}:{port}{TRANSLATIONS}", markup=False)
 
-    with Worker(translator.engine) as worker:
+    metrics = Metrics()
+    with Worker(translator.engine, (metrics,)) as worker:
         name = settings.model.name
-        service = Service(worker, translator.capabilities, name, settings.session, server)
+        service = Service(worker, translator.capabilities, name, settings.session, server, metrics)
         try:
             serve(service, Access(server, keys), started)
         except OSError as error:

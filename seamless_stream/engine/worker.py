@@ -8,9 +8,11 @@ is not read, so that a fast source cannot fill the memory. A failure of the driv
 import logging
 import queue
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -42,19 +44,53 @@ class Progress:
     overload_level: int = 0
 
 
+@dataclass(frozen=True)
+class Look:
+    """What the engine says of itself (`Engine.stats`, `Engine.load`) at one moment."""
+
+    sessions: list[dict[str, float]]
+    load: float
+
+
+class Observer(Protocol):
+    """Who measures or records. All must be quick, and must not raise."""
+
+    def pushed(self, session: "WorkerSession", item: "Item") -> None:
+        """The driver has handed this over; on its thread."""
+
+    def delivered(self, session: "WorkerSession", events: list[Event]) -> None:
+        """On the worker's thread, as are those below."""
+
+    def ended(self, session: "WorkerSession", error: SeamlessStreamError | None) -> None:
+        """Nothing more will be delivered."""
+
+    def stepped(self, duration_s: float) -> None:
+        """The engine has worked."""
+
+
+# A tuple: target languages from here on. None: no more will come.
+Item = np.ndarray | tuple[str, ...] | None
+
+
 class WorkerSession:
-    """A session as its driver sees it from another thread."""
+    """A session as its driver sees it from another thread; `name` is the driver's own for it."""
 
     def __init__(
-        self, settings: SessionSettings, deliver: Deliver, worker: "Worker", ended: Ended | None = None
+        self,
+        settings: SessionSettings,
+        deliver: Deliver,
+        worker: "Worker",
+        ended: Ended | None = None,
+        name: str = "",
     ) -> None:
         self.settings = settings
+        self.name = name
         self.progress = Progress()  # replaced by the worker's thread after each turn
+        self.pushed_samples = 0
         self._deliver = deliver
         self._ended = ended
         self._worker = worker
-        # A tuple: target languages from here on. None: no more will come.
-        self._inbox: queue.Queue[np.ndarray | tuple[str, ...] | None] = queue.Queue(MAX_INBOX)
+        self._inbox: queue.Queue[Item] = queue.Queue(MAX_INBOX)
         self._opened: Future[Session] = Future()
         self._closed = threading.Event()  # asked for by the driver
         self._done = threading.Event()  # nothing more will be delivered
@@ -92,7 +128,7 @@ class WorkerSession:
             raise self._error
         return is_done
 
-    def _put(self, item: np.ndarray | tuple[str, ...] | None, timeout_s: float | None) -> bool:
+    def _put(self, item: Item, timeout_s: float | None) -> bool:
         while True:
             if self._done.is_set() and self._error is not None:
                 raise self._error
@@ -105,6 +141,9 @@ class WorkerSession:
                     return False
                 continue  # look again whether the session still lives
             self._worker.wake()
+            self.pushed_samples += len(item) if isinstance(item, np.ndarray) else 0
+            for observer in self._worker.observers:
+                observer.pushed(self, item)
             return True
 
     # Worker's thread.
@@ -141,6 +180,8 @@ class WorkerSession:
         )
         events = session.events()
         if events:
+            for observer in self._worker.observers:
+                observer.delivered(self, events)
             self._deliver(events)
         return bool(num_chunks or events)
 
@@ -157,6 +198,8 @@ class WorkerSession:
     def _tell_end(self, error: SeamlessStreamError | None) -> None:
         self._error = error
         self._done.set()
+        for observer in self._worker.observers:
+            observer.ended(self, error)
         if self._ended is not None:
             try:
                 self._ended(error)
@@ -167,8 +210,10 @@ class WorkerSession:
 class Worker:
     """Starts the thread; as a context manager it also stops it."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, observers: Sequence[Observer] = ()) -> None:
         self._engine = engine
+        self.observers = observers
+        self._looks: queue.SimpleQueue[Future[Look]] = queue.SimpleQueue()
         self._openings: queue.Queue[WorkerSession] = queue.Queue(MAX_OPENINGS)
         self._sessions: list[WorkerSession] = []
         self._is_stopping = False
@@ -194,13 +239,15 @@ class Worker:
         session._opened.result()
         return session
 
-    def open_later(self, settings: SessionSettings, deliver: Deliver, ended: Ended) -> WorkerSession:
+    def open_later(
+        self, settings: SessionSettings, deliver: Deliver, ended: Ended, name: str = ""
+    ) -> WorkerSession:
         """Like `open` for a driver that must not wait: it may push at once, while the model is in a long step.
 
         A refusal goes to `ended`, as does whatever ends the session later; both are called on the worker's thread.
         Raises BusyError where too many wait already.
         """
-        session = WorkerSession(settings, deliver, self, ended)
+        session = WorkerSession(settings, deliver, self, ended, name)
         try:
             self._openings.put_nowait(session)
         except queue.Full:
@@ -214,6 +261,13 @@ class Worker:
     def is_alive(self) -> bool:
         """Whether the thread runs."""
         return self._thread.is_alive() and not self._is_stopping
+
+    def look(self) -> Future[Look]:
+        """How the engine is, as soon as the present step is over."""
+        future: Future[Look] = Future()
+        self._looks.put(future)
+        self.wake()
+        return future
 
     def wake(self) -> None:
         """Something has changed that the thread should look at."""
@@ -243,9 +297,21 @@ class Worker:
             self._wake.clear()  # before looking, so that what comes while looking wakes it again
             has_worked = self._take_openings()
             has_worked |= any([self._take_turn(session) for session in list(self._sessions)])
-            has_worked |= self._engine.step()
+            started_s = time.perf_counter()
+            if self._engine.step():
+                has_worked = True
+                for observer in self.observers:
+                    observer.stepped(time.perf_counter() - started_s)
+            self._show()
             if not has_worked:
                 self._wake.wait()
+
+    def _show(self) -> None:
+        """To those who want to look."""
+        while not self._looks.empty():
+            future = self._looks.get_nowait()
+            if future.set_running_or_notify_cancel():
+                future.set_result(Look(self._engine.stats(), self._engine.load))
 
     def _take_openings(self) -> bool:
         found = False

@@ -21,6 +21,7 @@ MAX_TAKEN_SAMPLES: Final = SAMPLE_RATE  # at once
 # A client that sends faster than real time would make the engine believe that it falls behind. These let a stalled
 # network catch up all the same.
 PACE: Final = 1.1
+CATCH_UP_PACE: Final = 1.5  # after a lost connection
 BURST_S: Final = 10.0
 FIRST_BURST_S: Final = 1.0
 
@@ -62,13 +63,13 @@ class Mark:
 
 
 @dataclass(frozen=True)
-class Target:
-    """What comes after it is translated into this language."""
+class Targets:
+    """What comes after it is translated into these languages."""
 
-    code: str
+    codes: tuple[str, ...]
 
 
-Item = Samples | int | Mark | Target  # an int: so many samples of silence in the place of dropped ones
+Item = Samples | int | Mark | Targets  # an int: so many samples of silence in the place of dropped ones
 
 
 class Intake:
@@ -86,11 +87,17 @@ class Intake:
         self._allowance = FIRST_BURST_S * SAMPLE_RATE
         self._asked_s: float | None = None
         self.num_messages = 0
+        self.catches_up = False  # the client sends what it could not send for a while: nothing is dropped
 
     @property
     def received_ms(self) -> int:
         """The input clock."""
         return self._num_received * 1000 // self._rate
+
+    @property
+    def received_samples(self) -> int:
+        """The same, at the client's rate."""
+        return self._num_received
 
     @property
     def dropped_ms(self) -> int:
@@ -135,23 +142,24 @@ class Intake:
             self._items.append(silence)
         return start_ms, self.received_ms
 
-    def put(self, item: Mark | Target) -> None:
+    def put(self, item: Mark | Targets) -> None:
         """In its place between the samples."""
         if isinstance(item, Mark):
             self._add(self._resampler.flush())
         self._items.append(item)
 
-    def take(self, now_s: float) -> Samples | Mark | Target | None:
+    def take(self, now_s: float) -> Samples | Mark | Targets | None:
         """What should go to the worker next; None: nothing now."""
         if self._asked_s is not None:
-            earned = (now_s - self._asked_s) * PACE * SAMPLE_RATE
+            pace = CATCH_UP_PACE if self.catches_up else PACE
+            earned = (now_s - self._asked_s) * pace * SAMPLE_RATE
             self._allowance = min(BURST_S * SAMPLE_RATE, self._allowance + earned)
         self._asked_s = now_s
         limit = min(MAX_TAKEN_SAMPLES, int(self._allowance)) if self._is_paced else MAX_TAKEN_SAMPLES
         if not self._items:
             return None
         item = self._items.popleft()
-        if isinstance(item, Mark | Target):
+        if isinstance(item, Mark | Targets):
             return item
         size: int = item if isinstance(item, int) else len(item)
         if limit < min(size, SAMPLE_RATE // 100):
@@ -168,7 +176,7 @@ class Intake:
         self._allowance -= size
         return samples
 
-    def give_back(self, item: Samples | Mark | Target) -> None:
+    def give_back(self, item: Samples | Mark | Targets) -> None:
         """The worker had no room for what `take` gave."""
         self._items.appendleft(item)
         if isinstance(item, np.ndarray):

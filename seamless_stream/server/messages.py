@@ -60,6 +60,32 @@ class SessionChange:
     audio: Audio | None = None
 
 
+# --- the body of a request for a client secret
+
+
+@dataclass(frozen=True)
+class ExpiresAfter:
+    """How long the secret can begin sessions."""
+
+    anchor: Literal["created_at"] = "created_at"
+    seconds: int | None = None
+
+
+@dataclass(frozen=True)
+class SecretSession(SessionChange):
+    """How the sessions begin, and with which model."""
+
+    model: str | None = None
+
+
+@dataclass(frozen=True)
+class SecretRequest:
+    """Make a client secret."""
+
+    session: SecretSession
+    expires_after: ExpiresAfter | None = None
+
+
 # --- client to server
 
 
@@ -107,7 +133,18 @@ class SessionClose:
     event_id: str | None = None
 
 
-ClientMessage = SessionUpdate | AudioAppend | Flush | Ping | SessionClose
+@dataclass(frozen=True)
+class SessionResume:
+    """The first message of a connection that follows a broken one: what the client has; -1: nothing."""
+
+    type: ClassVar[str] = "session.resume"
+    token: str
+    last_seq: int
+    last_frame: int
+    event_id: str | None = None
+
+
+ClientMessage = SessionUpdate | AudioAppend | Flush | Ping | SessionClose | SessionResume
 CLIENT_MESSAGES: Final = {kind.type: kind for kind in typing.get_args(ClientMessage)}
 
 
@@ -152,88 +189,124 @@ class OutputAudioDelta:
 
 
 @dataclass(frozen=True)
-class SegmentStarted:
+class OfSegment:
+    """What every message about one segment begins with."""
+
+    segment_id: str
+
+
+@dataclass(frozen=True)
+class SegmentStarted(OfSegment):
     """Speech began."""
 
     type: ClassVar[str] = "segment.started"
-    segment_id: str
     start_ms: int
 
 
 @dataclass(frozen=True)
-class SegmentUpdated:
-    """`stable` never changes again and has grown by `append`; `unstable` may change."""
+class Caption(OfSegment):
+    """The text of a segment in one language; `append` is what is new of it."""
 
-    type: ClassVar[str] = "segment.updated"
-    segment_id: str
     language: str
     rev: int
     append: str
+
+
+@dataclass(frozen=True)
+class SegmentUpdated(Caption):
+    """`stable` never changes again and has grown by `append`; `unstable` may change."""
+
+    type: ClassVar[str] = "segment.updated"
     stable: str
     unstable: str
 
 
 @dataclass(frozen=True)
-class SegmentFinal:
+class SegmentFinal(Caption):
     """The finished translation of a segment."""
 
     type: ClassVar[str] = "segment.final"
-    segment_id: str
-    language: str
-    rev: int
-    append: str
     text: str
     start_ms: int
     end_ms: int
 
 
 @dataclass(frozen=True)
-class SegmentCancelled:
+class SegmentCancelled(OfSegment):
     """A segment that could not be translated; what was stable stays."""
 
     type: ClassVar[str] = "segment.cancelled"
-    segment_id: str
     message: str
 
 
 @dataclass(frozen=True)
-class SegmentAudioDone:
+class SegmentAudioDone(OfSegment):
     """All speech of a segment was sent: where it lies on the output clock."""
 
     type: ClassVar[str] = "segment.audio_done"
-    segment_id: str
     first_sample: int
     samples: int
 
 
 @dataclass(frozen=True)
-class SegmentEnded:
+class SegmentEnded(OfSegment):
     """Nothing more will come for this segment."""
 
     type: ClassVar[str] = "segment.ended"
-    segment_id: str
     start_ms: int
     end_ms: int
     reason: str
 
 
 @dataclass(frozen=True)
-class Skipped:
+class Skipped(OfSegment):
     """Something was left out on purpose, and why."""
 
     type: ClassVar[str] = "segment.skipped"
-    segment_id: str
     what: str
     reason: str
 
 
 @dataclass(frozen=True)
-class TargetChanged:
+class TargetChanged(OfSegment):
     """From this segment on the translation is in another language."""
 
     type: ClassVar[str] = "segment.target_changed"
-    segment_id: str
     language: str
+
+
+@dataclass(frozen=True)
+class Gap:
+    """What a client has missed and the server has no longer, inclusive; empty where `from` is behind `to`."""
+
+    from_seq: int
+    to_seq: int
+    from_frame: int
+    to_frame: int
+
+
+@dataclass(frozen=True)
+class SessionResumed:
+    """The session goes on: what was received of the client by now."""
+
+    type: ClassVar[str] = "session.resumed"
+    session: dict[str, Any]
+    epoch: int
+    message_seq: int
+    audio_seq: int
+    received_samples: int
+    received_ms: int
+    gap: Gap | None
+
+
+@dataclass(frozen=True)
+class TranscriptSnapshot:
+    """The text so far: finished captions, the open ones, and whether these are all."""
+
+    type: ClassVar[str] = "transcript.snapshot"
+    segments: list[SegmentFinal]
+    open: list[SegmentUpdated]
+    is_whole: bool
 
 
 @dataclass(frozen=True)
@@ -241,6 +314,7 @@ class AudioAck:
     """How much audio arrived, how much the model has heard, how much more may be sent now."""
 
     type: ClassVar[str] = "audio.ack"
+    message_seq: int
     audio_seq: int
     received_ms: int
     processed_ms: int
@@ -336,6 +410,8 @@ NativeOnly = (
     | SegmentEnded
     | Skipped
     | TargetChanged
+    | SessionResumed
+    | TranscriptSnapshot
     | AudioAck
     | Heartbeat
     | Warn

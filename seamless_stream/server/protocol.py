@@ -30,7 +30,8 @@ MAX_TEXT: Final = 256  # characters of an id, a marker or a language
 
 # Close codes of our own; the others are those of RFC 6455.
 NORMAL, UNSUPPORTED, INTERNAL, RESTART, TRY_LATER = 1000, 1003, 1011, 1012, 1013
-BAD_MESSAGE, IDLE, SLOW_READER, TOO_LONG, TOO_FAST, WORKER_LOST = 4400, 4408, 4410, 4413, 4429, 4500
+BAD_MESSAGE, UNKNOWN, IDLE, TAKEN_OVER, SLOW_READER = 4400, 4404, 4408, 4409, 4410
+TOO_LONG, TOO_FAST, WORKER_LOST = 4413, 4429, 4500
 
 
 class ProtocolError(Exception):
@@ -61,7 +62,7 @@ class ProtocolError(Exception):
         return Error(detail)
 
 
-def write(message: ServerMessage, number: int, *, with_seq: bool) -> str:
+def write(message: ServerMessage, number: int | str, *, with_seq: bool) -> str:
     """One server message as JSON; `number` makes its `event_id` and, in our dialect, its `seq`."""
     head: dict[str, Any] = {"type": message.type, "event_id": f"evt_{number}"}
     if with_seq:
@@ -72,6 +73,8 @@ def write(message: ServerMessage, number: int, *, with_seq: bool) -> str:
 def _plain(value: Any) -> Any:
     if is_dataclass(value) and not isinstance(value, type):
         return {item.name: _plain(getattr(value, item.name)) for item in fields(value)}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
     return value
 
 
@@ -204,6 +207,8 @@ def _schema(hint: Any) -> dict[str, Any]:
         return {"anyOf": [_schema(inner), {"type": "null"}]}
     if origin is Literal:
         return {"enum": list(arguments)}
+    if origin is list:
+        return {"type": "array", "items": _schema(arguments[0])}
     if origin is dict:
         value = arguments[1]
         return {"type": "object"} | ({} if value is Any else {"additionalProperties": _schema(value)})

@@ -8,7 +8,9 @@ from seamless_stream.engine.engine import Engine
 from seamless_stream.engine.worker import Worker
 from seamless_stream.server.access import Access
 from seamless_stream.server.app import App, listening
-from seamless_stream.server.connection import Service
+from seamless_stream.server.metrics import Metrics
+from seamless_stream.server.process import load_tls
+from seamless_stream.server.served import Service
 from seamless_stream.settings import EngineSettings, ServerSettings, SessionSettings
 from tests.fakes import FakeTranslator
 
@@ -37,7 +39,8 @@ async def running(
     """A server while the block runs."""
     model = model or FakeTranslator()
     server = ServerSettings(port=0, **settings)  # type: ignore[arg-type]
-    with Worker(Engine(model, engine)) as worker:
-        service = Service(worker, model.capabilities, "fake", session or SessionSettings(), server)
-        async with listening(service, Access(server, keys)) as (app, port):
+    metrics = Metrics()
+    with Worker(Engine(model, engine), (metrics,)) as worker:
+        service = Service(worker, model.capabilities, "fake", session or SessionSettings(), server, metrics)
+        async with listening(service, Access(server, keys), load_tls(server)) as (app, port):
             yield Server(app, port)

@@ -368,14 +368,14 @@ def test_drain_finishes_what_was_said() -> None:
 
 def test_clients_that_vanish_leave_nothing() -> None:
     async def scenario() -> tuple[int, int]:
-        async with running() as server:
+        async with running(resume_grace_s=0.3) as server:
             for _ in range(5):
                 async with native(server) as socket:
                     await send(socket, FAST, to_bytes(TALK))
                     await until(socket, "session.updated")
                     socket.transport.abort()
             async with asyncio.timeout(PATIENCE_S):
-                while server.app._connections:  # noqa: ASYNC110
+                while server.app._sessions:  # noqa: ASYNC110
                     await asyncio.sleep(0.02)
             await asyncio.sleep(0.2)
             return server.app._access.num_sessions, len(server.app._service.worker._sessions)

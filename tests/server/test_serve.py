@@ -11,6 +11,7 @@ import pytest
 
 from seamless_stream.errors import SettingsError
 from seamless_stream.server.access import ENVIRONMENT, Access, load_keys
+from seamless_stream.server.messages import SessionChange
 from seamless_stream.server.protocol import CLIENT_MESSAGES, schema
 from seamless_stream.settings import ServerSettings
 
@@ -46,15 +47,24 @@ def test_other_addresses_need_keys(tmp_path: Path) -> None:
 
 def test_only_a_whole_key_opens() -> None:
     access = Access(ServerSettings(), ("one", "two"))
-    assert [access.owner(f"Bearer {key}", []) for key in ("one", "two", "tw", "", "two two")] == [
-        0,
-        1,
-        None,
-        None,
-        None,
-    ]
-    assert access.owner(None, ["seamless-stream.v1", "bearer.two"]) == 1
-    assert access.owner("Basic two", []) is None
+    grants = [access.grant(f"Bearer {key}", [], 0.0) for key in ("one", "two", "tw", "", "two two")]
+    assert grants[0] and grants[1] and grants[0].owner != grants[1].owner and grants[2:] == [None] * 3
+    assert access.grant(None, ["seamless-stream.v1", "bearer.two"], 0.0) == grants[1]
+    assert access.grant("Basic two", [], 0.0) is None
+
+
+def test_replaced_keys_open_no_longer_nor_do_their_secrets() -> None:
+    access = Access(ServerSettings(), ("one", "two"))
+    old = access.grant("Bearer one", [], 0.0)
+    assert old is not None
+    made = access.secrets.create(old.owner, SessionChange(), 60, 0.0)
+    assert made is not None
+    secret = f"Bearer {made[0]}"
+    grant = access.grant(secret, [], 0.0)
+    assert grant is not None and grant.owner == old.owner and grant.change == SessionChange()
+    access.replace_keys(("two",))
+    assert access.grant("Bearer one", [], 0.0) is None and access.grant(secret, [], 0.0) is None
+    assert access.grant("Bearer two", [], 0.0) is not None
 
 
 def test_the_schema_and_the_document_know_every_message() -> None:

@@ -1,0 +1,433 @@
+"""One client's session as the server keeps it: its configuration, audio in, events out, and the time it has.
+
+Knows no socket: messages come by `take`, what is said lies in `outbox`, and connections come and go: a session may
+outlive them. How the model gets its audio is in `feed.py`.
+"""
+
+import asyncio
+import logging
+import secrets
+import time
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, Protocol
+
+from seamless_stream.engine.worker import Progress, Worker
+from seamless_stream.errors import BusyError, SeamlessStreamError
+from seamless_stream.events import Event
+from seamless_stream.models.base import Capabilities
+from seamless_stream.server import messages, protocol
+from seamless_stream.server.captions import Captions, Outgoing, ms
+from seamless_stream.server.configuration import apply, initial, introduce
+from seamless_stream.server.feed import Feed
+from seamless_stream.server.intake import Intake, Mark, Targets
+from seamless_stream.server.listeners import Audience
+from seamless_stream.server.messages import ClientMessage, Dialect, ServerMessage, SessionChange
+from seamless_stream.server.metrics import Metrics
+from seamless_stream.server.outbox import Outbox
+from seamless_stream.server.protocol import ProtocolError
+from seamless_stream.settings import ServerSettings, SessionSettings
+
+log = logging.getLogger(__name__)
+
+TICK_S: Final = 0.1
+ACK_S: Final = 0.5
+HEARTBEAT_S: Final = 5.0
+MIN_CATCH_UP_S: Final = 10.0  # after a lost connection: what the client kept is on its way
+
+
+@dataclass(frozen=True)
+class Service:
+    """What all sessions share."""
+
+    worker: Worker
+    capabilities: Capabilities
+    model: str  # its name
+    session: SessionSettings
+    settings: ServerSettings
+    metrics: Metrics = field(default_factory=Metrics)
+
+
+class Reader(Protocol):
+    """The connection that a session has now."""
+
+    def end(self, code: int) -> None:
+        """Close it; the session goes on."""
+
+
+class ServedSession:
+    """`run` it as a task; `take` what the client sends; it is `finished`, then, when the client knows it, `gone`."""
+
+    def __init__(self, service: Service, dialect: Dialect, change: SessionChange | None = None) -> None:
+        settings = service.settings
+        self.id = f"sess_{secrets.token_hex(12)}"
+        self.token = f"rt_{secrets.token_urlsafe(24)}"  # who has it may resume
+        self.listen_token = f"lt_{secrets.token_urlsafe(24)}"  # who has it may read the captions
+        self.audience = Audience(settings.max_listeners)
+        self.dialect = dialect
+        self.settings = settings
+        self.finished = asyncio.Event()  # nothing more will be said
+        self.gone = asyncio.Event()
+        self.close_code = protocol.NORMAL
+        self._service = service
+        self._config = initial(dialect, service.session, service.capabilities)
+        if change is not None:
+            self._config = apply(self._config, change, service.session, service.capabilities, is_open=False)
+        self._captions = Captions(dialect, self._config.output_rate)
+        self._feed: Feed | None = None  # from the first audio on
+        self._closing: str | None = None  # why no more audio is taken
+        replay_bytes = settings.replay_bytes if dialect == "native" else 0
+        self.outbox = Outbox(dialect, settings.max_unsent_bytes, replay_bytes)
+        self._dropped: tuple[int, int] | None = None  # not yet told
+        self._opened_s = time.monotonic()
+        self._acked_s = self._beat_s = self._opened_s
+        self.expires_at = int(time.time()) + settings.max_session_s
+        self._reader: Reader | None = None
+        self.left_s: float | None = self._opened_s  # since when it has no connection
+        self._resumed_s = 0.0
+        self.heard_s = self._opened_s  # when the last message came
+        self.num_messages = 0  # of the client
+        self.epoch = 0  # connections so far
+        self._note_language()
+        self._send(messages.SessionCreated(self._describe(is_first=True)))
+
+    async def run(self) -> None:
+        """Until it is gone."""
+        log.info("%s opened: %s", self.id, self.dialect)
+        try:
+            while not self.gone.is_set():
+                try:
+                    async with asyncio.timeout(TICK_S):
+                        await self.gone.wait()
+                except TimeoutError:
+                    self._tick(time.monotonic())
+        except Exception:
+            log.exception("%s failed", self.id)
+            self.finish(protocol.INTERNAL)
+        finally:
+            self.finished.set()
+            self.gone.set()
+            if self._feed is not None:
+                self._feed.close()
+            log.info("%s closed: %d", self.id, self.close_code)
+
+    # Connections.
+
+    def attach(self, reader: Reader) -> None:
+        """A connection is there; one before it is closed."""
+        if self._reader is not None:
+            self._reader.end(protocol.TAKEN_OVER)
+        self._reader, self.left_s = reader, None
+        self.epoch += 1
+
+    def detach(self, reader: Reader, *, is_left: bool) -> None:
+        """It is no longer there; `is_left`: the client will not come back."""
+        if reader is not self._reader:
+            return  # another one has followed it
+        self._reader, self.left_s = None, time.monotonic()
+        can_resume = self.dialect == "native" and self.settings.resume_grace_s > 0
+        has_failed = self.finished.is_set() and self.close_code not in (protocol.NORMAL, protocol.RESTART)
+        if is_left or has_failed or not can_resume:
+            self.leave()
+        else:
+            log.info("%s has lost its connection", self.id)
+            self.outbox.pause()
+
+    def leave(self) -> None:
+        """Nobody will come back to it."""
+        self.finish(self.close_code)
+        self.gone.set()
+
+    def resume(self, reader: Reader, message: messages.SessionResume) -> list[str]:
+        """Another connection in the place of a broken one: what it is told first; raises ProtocolError."""
+        is_right = secrets.compare_digest(message.token.encode(), self.token.encode())
+        if not is_right or self.dialect != "native" or self.gone.is_set():
+            raise unknown_session()
+        gap = self.outbox.rewind(message.last_seq, message.last_frame)
+        self.attach(reader)
+        self._resumed_s = time.monotonic()
+        received = (0, 0, 0)
+        if self._feed is not None:
+            intake = self._feed.intake
+            intake.catches_up = True
+            received = (intake.num_messages, intake.received_samples, intake.received_ms)
+        resumed = messages.SessionResumed(self._describe(), self.epoch, self.num_messages, *received, gap)
+        log.info("%s resumed: connection %d", self.id, self.epoch)
+        first: list[ServerMessage] = [resumed]
+        if gap is not None:
+            first.append(self.audience.transcript.snapshot())
+        return [protocol.write(each, f"r{self.epoch}_{n}", with_seq=False) for n, each in enumerate(first)]
+
+    @property
+    def has_room(self) -> bool:
+        """Whether another message should be read; else TCP holds the sender back."""
+        if self._feed is None or self.finished.is_set():
+            return True
+        return self._feed.intake.has_room or self._drops
+
+    @property
+    def waiting_ms(self) -> int:
+        """Audio that the worker has not got."""
+        return 0 if self._feed is None else self._feed.intake.waiting_ms
+
+    def drain(self) -> None:
+        """The server stops: finish what was said, then close."""
+        if self._closing is None:
+            left_ms = ms(self.settings.drain_s)
+            self._send(messages.GoAway("drain", left_ms))
+            self.close_code = protocol.RESTART
+            self._finish("drain")
+
+    def finish(self, code: int) -> None:
+        """Nothing more is said."""
+        if not self.finished.is_set():
+            self.close_code = code
+            self.finished.set()
+            self.outbox.close()
+            self.audience.close()
+            if self._feed is not None:
+                self._feed.close()
+
+    # Messages.
+
+    def take(self, data: str | bytes) -> None:
+        """One message of the client."""
+        if self.finished.is_set():
+            return
+        self.num_messages += 1
+        self.heard_s = time.monotonic()
+        try:
+            if isinstance(data, bytes):
+                self._take_binary(data)
+            else:
+                self._take_text(data)
+        except ProtocolError as error:
+            self.refuse(error)
+
+    def refuse(self, error: ProtocolError) -> None:
+        """Say what was wrong; with a close code the session is over."""
+        self.note(error)
+        if error.close_code is not None:
+            self.finish(error.close_code)
+
+    def note(self, error: ProtocolError) -> None:
+        """Say what was wrong; the session goes on."""
+        self._send(error.message())
+
+    def _take_binary(self, data: bytes) -> None:
+        if self.dialect != "native":
+            raise ProtocolError(
+                "binary_not_allowed",
+                f"Binary messages need the subprotocol {protocol.NATIVE}.",
+                close_code=protocol.UNSUPPORTED,
+            )
+        self._audio(data)
+
+    def _take_text(self, data: str) -> None:
+        message = protocol.parse(data)
+        try:
+            self._obey(message)
+        except ProtocolError as error:
+            error.event_id = message.event_id
+            raise
+
+    def _obey(self, message: ClientMessage) -> None:
+        if isinstance(message, messages.AudioAppend):
+            self._audio(protocol.payload(message))
+        elif isinstance(message, messages.SessionUpdate):
+            self._update(message)
+        elif isinstance(message, messages.Ping):
+            self._send(messages.Pong(message.id))
+        elif isinstance(message, messages.SessionClose):
+            if self._closing is None:
+                self._finish("client")
+        elif self.dialect != "native":
+            raise ProtocolError(
+                "unknown_type", f"`{message.type}` needs the subprotocol {protocol.NATIVE}.", param="type"
+            )
+        elif isinstance(message, messages.SessionResume):
+            raise ProtocolError(
+                "unknown_type", "`session.resume` must be a connection's first message.", param="type"
+            )
+        else:
+            self._put(Mark(message.marker))
+
+    def _update(self, message: messages.SessionUpdate) -> None:
+        service, old = self._service, self._config
+        is_open = self._feed is not None
+        self._config = apply(old, message.session, service.session, service.capabilities, is_open=is_open)
+        self._captions.output_rate = self._config.output_rate
+        self._note_language()
+        if is_open and self._config.code != old.code and self._config.code is not None:
+            self._put(Targets((self._config.code,)))
+        self._send(messages.SessionUpdated(self._describe()))
+
+    def _note_language(self) -> None:
+        if self._config.code is not None and self._config.language is not None:
+            self._captions.names[self._config.code] = self._config.language
+
+    # Audio in.
+
+    @property
+    def _drops(self) -> bool:
+        """Whether audio that comes too early is dropped; else it is not read."""
+        catches_up = self._feed is not None and self._feed.intake.catches_up
+        return self.dialect == "native" and self._config.pacing == "realtime" and not catches_up
+
+    def _audio(self, data: bytes) -> None:
+        if self._closing is not None:
+            raise ProtocolError("session_closing", "The session is closing and takes no more audio.")
+        if self._config.code is None:
+            raise ProtocolError(
+                "language_required",
+                "`session.audio.output.language` must be set before audio is sent.",
+                param="session.audio.output.language",
+            )
+        feed = self._feed = self._feed or self._begin()
+        if self._drops and not feed.intake.has_room:
+            start_ms, end_ms = feed.intake.drop(data)
+            self._service.metrics.dropped((end_ms - start_ms) / 1000)
+            self._dropped = (start_ms if self._dropped is None else self._dropped[0], end_ms)
+        else:
+            feed.intake.push(data)
+        feed.pump()
+
+    def _begin(self) -> Feed:
+        """The first audio: what was only a default is now fixed."""
+        service, config = self._service, self._config
+        self._config = config = replace(config, mode=config.effective_mode(service.capabilities))
+        self._note_language()
+        ahead_ms = self.settings.max_ahead_ms
+        is_paced = config.pacing == "realtime"
+        intake = Intake(config.encoding, config.input_rate, ahead_ms, is_paced=is_paced)
+        return Feed(service.worker, intake, self._engine_settings, self)
+
+    def _engine_settings(self) -> SessionSettings:
+        return self._config.settings(self._service.session, self._service.capabilities)
+
+    def _put(self, item: Mark | Targets) -> None:
+        if self._feed is not None:
+            self._feed.put(item)
+        elif isinstance(item, Mark):
+            self.reached(item)
+
+    def _finish(self, reason: str) -> None:
+        self._closing = reason
+        self._put(Mark(None))
+
+    # What the feed tells.
+
+    def deliver(self, new: list[Event]) -> None:
+        """What the model has made of the audio."""
+        assert self._feed is not None
+        elapsed_ms = ms(self._feed.elapsed_s)
+        for event in new:
+            for message in self._captions.convert(event, elapsed_ms):
+                self._send(message)
+
+    def reached(self, mark: Mark) -> None:
+        """All before the mark is translated and sent."""
+        offset_s = 0.0 if self._feed is None else self._feed.offset_s
+        self._captions.restart(offset_s)
+        if mark.marker is not None:
+            self._send(messages.Flushed(mark.marker, ms(offset_s)))
+            return
+        usage = {
+            "audio_in_ms": 0 if self._feed is None else self._feed.intake.received_ms,
+            "audio_out_ms": self._captions.num_samples * 1000 // self._config.output_rate,
+            "segments": self._captions.num_finals,
+            "dropped_ms": 0 if self._feed is None else self._feed.intake.dropped_ms,
+        }
+        self._tell_drops()
+        self._send(messages.SessionClosed(self._closing or "client", usage))
+        self.finish(self.close_code)
+
+    def fail(self, error: SeamlessStreamError | None) -> None:
+        """The session cannot go on."""
+        is_busy = isinstance(error, BusyError)
+        text = "The worker has stopped." if error is None else str(error)
+        code = "server_full" if is_busy else "session_failed"
+        close_code = protocol.TRY_LATER if is_busy else protocol.WORKER_LOST
+        self.refuse(ProtocolError(code, text, close_code=close_code, kind="server_error"))
+
+    # Sending.
+
+    def _send(self, message: Outgoing) -> None:
+        if not self.outbox.put(message) and self._reader is not None:
+            self._reader.end(protocol.SLOW_READER)
+        if not isinstance(message, bytes):
+            self.audience.tell(message)
+
+    # The clock.
+
+    def _tick(self, now_s: float) -> None:
+        self._check_time(now_s)
+        if self.finished.is_set():
+            return
+        if self._feed is not None:
+            intake = self._feed.intake
+            self._feed.pump()
+            if intake.catches_up and now_s - self._resumed_s > MIN_CATCH_UP_S:
+                intake.catches_up = intake.waiting_ms > 1000
+        if now_s - self._acked_s >= ACK_S:
+            self._acked_s = now_s
+            self._tell_drops()
+            self._acknowledge()
+        if now_s - self._beat_s >= HEARTBEAT_S:
+            self._beat_s = now_s
+            self._beat()
+
+    def _check_time(self, now_s: float) -> None:
+        settings = self.settings
+        if self.left_s is not None and now_s - self.left_s > settings.resume_grace_s:
+            self.leave()
+        elif now_s - self._opened_s > settings.max_session_s and not self.finished.is_set():
+            text = f"A session may last {settings.max_session_s} s."
+            self.refuse(ProtocolError("session_expired", text, close_code=protocol.TOO_LONG))
+
+    def _tell_drops(self) -> None:
+        if self._dropped is not None:
+            start_ms, end_ms = self._dropped
+            self._dropped = None
+            self._send(messages.Warn("audio_dropped", {"start_ms": start_ms, "end_ms": end_ms}))
+
+    def _acknowledge(self) -> None:
+        if self._feed is not None and self.dialect == "native":
+            intake = self._feed.intake
+            counts = (self.num_messages, intake.num_messages, intake.received_ms, ms(self._feed.heard_s))
+            self._send(messages.AudioAck(*counts, intake.dropped_ms, intake.credit_ms))
+
+    def _beat(self) -> None:
+        if self.dialect != "native":
+            return
+        lag_ms = waiting_ms = 0
+        progress = Progress()
+        if self._feed is not None:
+            intake, progress = self._feed.intake, self._feed.progress
+            lag_ms = max(0, intake.received_ms - ms(self._feed.heard_s))
+            waiting_ms = intake.waiting_ms
+        now_ms = int(time.time() * 1000)
+        backlog_ms = ms(progress.unplayed_s)
+        self._send(messages.Heartbeat(now_ms, lag_ms, waiting_ms, backlog_ms, progress.overload_level))
+
+    def _describe(self, *, is_first: bool = False) -> dict[str, Any]:
+        service = self._service
+        session: dict[str, Any] = {
+            "id": self.id,
+            "object": "realtime.translation_session",
+            "type": "translation",
+            "model": service.model,
+            "expires_at": self.expires_at,
+            "audio": self._config.describe(service.capabilities),
+        }
+        if is_first and self.dialect == "native":
+            session |= introduce(service.capabilities, service.settings)
+            session["resume"] = {"token": self.token, "grace_ms": ms(self.settings.resume_grace_s)}
+            path = f"/v1/realtime/translations/{self.id}/captions"
+            session["listen"] = {"token": self.listen_token, "path": path}
+        return session
+
+
+def unknown_session() -> ProtocolError:
+    """What a connection hears that wants to go on with a session which is not there, or not its own."""
+    text = "There is no such session, or its time is over, or the token is another one's."
+    return ProtocolError("unknown_session", text, close_code=protocol.UNKNOWN)
