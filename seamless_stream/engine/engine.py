@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
 import numpy as np
+import torch
 
 from seamless_stream.audio.fbank import SAMPLE_RATE
 from seamless_stream.audio.segmenter import Segmenter
@@ -65,12 +66,18 @@ def check_session(settings: SessionSettings, capabilities: Capabilities) -> Sess
     source = settings.source_language
     if source is not None:
         source = resolve_language(source, capabilities.source_languages)
-    resolved = tuple(dict.fromkeys(_target(text, targets, speaks) for text in settings.target_languages))
+    unspoken = tuple(
+        resolve_language(text, capabilities.target_languages) for text in settings.unspoken_languages
+    )
+    allowed = tuple(dict.fromkeys((*targets, *unspoken)))
+    resolved = tuple(dict.fromkeys(_target(text, allowed, speaks) for text in settings.target_languages))
     if settings.task == "asr" and resolved != (source or resolved[0],):
         raise SettingsError(
             f"`target_languages` must be the spoken language {source} for asr, but is {', '.join(resolved)}."
         )
-    return replace(settings, target_languages=resolved, source_language=source)
+    return replace(
+        settings, target_languages=resolved, unspoken_languages=unspoken, source_language=source
+    )
 
 
 def _streaming_problems(settings: SessionSettings, capabilities: Capabilities) -> list[str]:
@@ -145,7 +152,8 @@ class Engine:
         self._scheduler: Scheduler[Segment] = Scheduler(max_batch, MAX_BATCH_S * SAMPLE_RATE)
         self._sessions: dict[int, Session] = {}
         self._ids = itertools.count()
-        self._inside_word = inside_word(model.tokenizer, model.decoder.vocabulary_size).to(model.device)
+        self._inside_word = inside_word(model.tokenizer, model.decoder.vocabulary_size)  # [V]
+        self._banned_at_start = torch.from_numpy(self._inside_word).to(model.device)
 
     def open(self, settings: SessionSettings, *, is_whole: bool = False) -> Session:
         """A new session; with `is_whole` all its audio is one segment, which the caller keeps short.
@@ -295,8 +303,8 @@ class Engine:
         return [self._writing(session, segment, line, encoded) for line in segment.lines.values()]
 
     def _writing(self, session: Session, segment: Segment, line: Line, encoded: EncoderOutput) -> Writing:
-        watcher = LineWatcher(line, segment, session.policy, self.model.tokenizer, encoded)
-        prompt = line.full_prompt(self._inside_word)
+        watcher = LineWatcher(line, segment, session.policy, self._inside_word, encoded)
+        prompt = line.full_prompt(self._banned_at_start)
         if segment.is_heard and not session.goes_on(segment):
             sentence = Sentence(prompt, session.settings.decoding)
         else:

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from seamless_stream.audio.fbank import HOP_SAMPLES, SAMPLE_RATE, WINDOW_SAMPLES
@@ -30,9 +29,9 @@ def continues_word(piece: str) -> bool:
     return not (is_special or piece.startswith("▁")) and any(map(str.isalnum, piece))
 
 
-def inside_word(tokenizer: TextTokenizer, vocabulary_size: int) -> Tensor:
+def inside_word(tokenizer: TextTokenizer, vocabulary_size: int) -> np.ndarray:
     """[V] bool: the tokens that can only continue a word."""
-    return torch.tensor([continues_word(piece) for piece in tokenizer.pieces(list(range(vocabulary_size)))])
+    return np.array([continues_word(piece) for piece in tokenizer.pieces(list(range(vocabulary_size)))])
 
 
 @dataclass(eq=False)
@@ -48,6 +47,7 @@ class Line:
     hidden: Tensor | None = (
         None  # [T, D] of the prompt and the committed tokens, the last row where it is known
     )
+    score: float = 0.0  # of the last hypothesis
     is_final: bool = False
     is_spoken: bool = False
 
@@ -195,11 +195,11 @@ class LineWatcher:
     """Turns a growing sentence into hypotheses for the policy; `decoding.Watcher`."""
 
     def __init__(
-        self, line: Line, segment: Segment, policy: Policy, tokenizer: TextTokenizer, encoded: EncoderOutput
+        self, line: Line, segment: Segment, policy: Policy, inside_word: np.ndarray, encoded: EncoderOutput
     ) -> None:
         self._line = line
         self._policy = policy
-        self._tokenizer = tokenizer
+        self._inside_word = inside_word  # [V]
         self._num_frames = int(encoded.lengths[0])
         self._heard_samples = segment.listening.heard_samples if segment.listening is not None else 0
         self._alignment = Alignment(line.num_given) if policy.wants_attention else None
@@ -223,7 +223,7 @@ class LineWatcher:
             score,
             is_complete,
             len(self._line.committed),
-            tuple(not continues_word(piece) for piece in self._tokenizer.pieces(list(tokens))),
+            tuple((~self._inside_word[list(tokens)]).tolist()),
             frames,
             self._num_frames,
             self._heard_samples,
