@@ -10,17 +10,21 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+import seamless_stream
 from seamless_stream.audio.fbank import SAMPLE_RATE
 from seamless_stream.audio.pcm import Samples
 from seamless_stream.audio.segmenter import SegmentClosed, Segmenter
 from seamless_stream.audio.vad import VAD_WINDOW_SAMPLES
+from seamless_stream.engine.engine import VADS
 from seamless_stream.engine.guards import guard
 from seamless_stream.engine.hypothesis import Hypothesis
+from seamless_stream.events import Event, Final, Partial, Speech
 from seamless_stream.models.vad import SileroVad, load_silero
-from seamless_stream.settings import SegmenterSettings
+from seamless_stream.settings import SegmenterSettings, SessionSettings
 
 DURATION_S = 600
 _BLOCK = 500  # windows
+_CHUNK = 300 * VAD_WINDOW_SAMPLES
 
 Generator = np.random.Generator
 
@@ -149,9 +153,17 @@ def sentence(num_tokens: int, num_samples: int) -> Hypothesis:
     )
 
 
-def test_ten_minutes_of_noise_open_no_segment_that_a_sentence_fits_into() -> None:
+@pytest.fixture(scope="module")
+def ten_minutes() -> tuple[Samples, np.ndarray]:
+    """Every sound, and what the detector's network says to each of its windows."""
     streams = sounds(DURATION_S)
-    found = probabilities(streams)
+    return streams, probabilities(streams)
+
+
+def test_ten_minutes_of_noise_open_no_segment_that_a_sentence_fits_into(
+    ten_minutes: tuple[Samples, np.ndarray],
+) -> None:
+    streams, found = ten_minutes
     assert found.shape == (len(SOUNDS), DURATION_S * SAMPLE_RATE // VAD_WINDOW_SAMPLES)
     heard = {
         sound.__name__: heard_samples(KnownVad(row), stream)
@@ -164,6 +176,30 @@ def test_ten_minutes_of_noise_open_no_segment_that_a_sentence_fits_into() -> Non
         guarded = guard(sentence(7, num_samples))
         assert guarded.hypothesis.token_ids == ()
         assert guarded.reason
+
+
+def test_ten_minutes_of_noise_leave_no_word_of_the_bundled_model(
+    ten_minutes: tuple[Samples, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = seamless_stream.load("phrasebook").engine
+    for stream, row in zip(*ten_minutes, strict=True):
+        monkeypatch.setitem(VADS, "silero", lambda known=row: KnownVad(known))
+        session = engine.open(SessionSettings(target_languages=("spa",), task="s2st"))
+        events: list[Event] = []
+        for chunk in np.split(stream, range(_CHUNK, len(stream), _CHUNK)):
+            session.push(chunk)
+            while engine.step():
+                pass
+            events += session.events()
+        session.finish()
+        while engine.step():
+            pass
+        events += session.events()
+        engine.close(session)
+        assert session.position_s == len(stream) / SAMPLE_RATE
+        assert [e for e in events if isinstance(e, Partial) and e.committed] == []
+        assert [e for e in events if isinstance(e, Final) and e.text] == []
+        assert [e for e in events if isinstance(e, Speech)] == []
 
 
 def test_the_product_detector_hears_no_speech_either() -> None:
