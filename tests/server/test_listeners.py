@@ -1,0 +1,122 @@
+"""Listeners of a session: captions by WebSocket and by server-sent events, late, filtered, slow, and unwanted."""
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
+
+from seamless_stream.audio.pcm import to_bytes
+from seamless_stream.server.listeners import MAX_UNSENT_BYTES, Listener
+from seamless_stream.server.messages import SegmentUpdated
+from tests.engine.test_engine import TALK
+from tests.server.serving import Server, running
+from tests.server.test_native import FAST, PATIENCE_S, close_code, native, of, send, until
+
+FLUSH = {"type": "input_audio.flush", "marker": "m"}
+
+
+def place(server: Server, session: dict[str, Any], token: str | None = None) -> str:
+    return f"{server.url}/{session['id']}/captions?token={token or session['listen']['token']}"
+
+
+async def events(server: Server, session: dict[str, Any], query: str = "") -> list[dict[str, Any]]:
+    """What a browser's EventSource would hear, until the server ends it."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    path = f"{session['listen']['path']}?token={session['listen']['token']}{query}"
+    writer.write(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: text/event-stream\r\n\r\n".encode())
+    async with asyncio.timeout(PATIENCE_S):
+        answer = (await reader.read()).decode()
+    writer.close()
+    head, _, body = answer.partition("\r\n\r\n")
+    assert head.startswith("HTTP/1.1 200") and "text/event-stream" in head
+    found = [json.loads(line[6:]) for line in body.splitlines() if line.startswith("data: ")]
+    ids = [int(line[4:]) for line in body.splitlines() if line.startswith("id: ")]
+    assert ids == [item["seq"] for item in found] == list(range(len(found)))
+    return found
+
+
+def test_early_and_late_listeners_read_the_same_captions() -> None:
+    async def scenario() -> tuple[list[Any], ...]:
+        async with running(keys=("right",)) as server:
+            async with native(server, additional_headers={"Authorization": "Bearer right"}) as socket:
+                session = (await until(socket, "session.created"))[0]["session"]
+                async with connect(place(server, session)) as early:
+                    await send(socket, FAST, to_bytes(TALK), FLUSH)
+                    owner = await until(socket, "input_audio.flushed")
+                    async with connect(place(server, session)) as late:
+                        served = asyncio.create_task(events(server, session))
+                        await asyncio.sleep(0.2)  # for the request to be read
+                        await send(socket, to_bytes(TALK), {"type": "session.close"})
+                        owner += await until(socket, "session.closed")
+                        found = [await until(each, "session.closed") for each in (early, late)]
+                        assert await close_code(late) == 1000
+                        return owner, *found, await served
+
+    owner, early, late, served = asyncio.run(scenario())
+    finals = [final["text"] for final in of(owner, "segment.final")]
+    assert len(finals) == 6
+    assert [final["text"] for final in of(early, "segment.final")] == finals
+    assert early[0]["type"] == "transcript.snapshot" and early[0]["segments"] == []
+    for found in (late, served):
+        assert [final["text"] for final in found[0]["segments"]] == finals[:3] and found[0]["is_whole"]
+        assert [final["text"] for final in of(found, "segment.final")] == finals[3:]
+    kinds = {item["type"] for item in early}
+    assert {"segment.started", "segment.final", "segment.ended"} <= kinds
+    assert not kinds & {"audio.ack", "session.created", "segment.audio_done", "input_audio.flushed"}
+    assert [item["seq"] for item in early] == list(range(len(early)))
+
+
+def test_who_may_not_listen() -> None:
+    async def status(address: str) -> tuple[int, str]:
+        with pytest.raises(InvalidStatus) as refused:
+            async with connect(address):
+                pass
+        response = refused.value.response
+        return response.status_code, json.loads(response.body or b"{}")["error"]["code"]
+
+    async def scenario() -> list[Any]:
+        async with running(max_listeners=1) as server, native(server) as socket:
+            session = (await until(socket, "session.created"))[0]["session"]
+            found = [
+                await status(place(server, session, "lt_wrong")),
+                await status(place(server, session | {"id": "sess_0"})),
+                await status(place(server, session, session["resume"]["token"])),
+            ]
+            async with connect(place(server, session)) as listener:
+                await until(listener, "transcript.snapshot")
+                return [*found, await status(place(server, session))]
+
+    unknown = (404, "unknown_session")
+    assert asyncio.run(scenario()) == [unknown, unknown, unknown, (429, "too_many_listeners")]
+
+
+def test_one_language_and_no_other() -> None:
+    listener = Listener("fr")
+    for language in ("fr", "es"):
+        listener.tell(SegmentUpdated("s0", language, 1, "a", "a", ""))
+    listener.outbox.close()
+
+    async def scenario() -> list[Any]:
+        found = []
+        while (data := await listener.next()) is not None:
+            found.append(json.loads(data)["language"])
+        return found
+
+    assert asyncio.run(scenario()) == ["fr"]
+
+
+def test_a_slow_listener_is_dropped_and_holds_no_memory() -> None:
+    listener = Listener(None)
+    update = SegmentUpdated("s0", "es", 1, "x" * 1_000, "x" * 1_000, "")
+    for _ in range(1_000):
+        listener.tell(update)
+    assert listener.dropped.is_set()
+    assert listener.outbox.unsent_bytes < MAX_UNSENT_BYTES + 4_000
+
+    async def scenario() -> object:
+        return await listener.next()
+
+    assert asyncio.run(scenario()) is None
