@@ -76,6 +76,13 @@ class DecodingSettings:
 
 
 @dataclass(frozen=True)
+class UnitDecodingSettings(DecodingSettings):
+    """The same for acoustic units, where a family finds them one by one (SeamlessM4T v1)."""
+
+    max_new_tokens: int = 1024  # 20 s; a checkpoint may allow less
+
+
+@dataclass(frozen=True)
 class SegmenterSettings:
     """Where speech is cut into segments; all durations in milliseconds of source audio."""
 
@@ -249,6 +256,7 @@ class SessionSettings:
     speech: SpeechSettings = field(default_factory=SpeechSettings)
     is_live: bool = False  # somebody listens: rather leave something out than fall behind
     decoding: DecodingSettings = field(default_factory=DecodingSettings)
+    unit_decoding: UnitDecodingSettings = field(default_factory=UnitDecodingSettings)
     segmentation: SegmenterSettings = field(default_factory=SegmenterSettings)
 
     def __post_init__(self) -> None:

@@ -34,12 +34,12 @@ def run(arguments: Namespace) -> int:
 
 def _list(out: Console) -> int:
     for listed in list_checkpoints():
-        known = listed.known
-        size = "" if listed.million_parameters is None else f"{listed.million_parameters:.1f} M parameters"
-        disk = "" if listed.gigabytes is None else f"{listed.gigabytes * 1000:.0f} MB"
+        known, millions, gigabytes = listed.known, listed.million_parameters, listed.gigabytes
+        size = "size unknown" if millions is None else f"{millions:.1f} M parameters"
+        disk = "" if gigabytes is None else f"{gigabytes * 1000:.0f} MB"
         here = "here" if listed.files is not None else "not here"
-        out.print(f"{known.name:<12} {here:<9} {size:<20} {disk:<8} {known.licence}", markup=False)
-        out.print(f"{'':<12} {known.scope}", markup=False)
+        out.print(f"{known.name:<33} {here:<9} {size:<20} {disk:<8} {known.licence}", markup=False)
+        out.print(f"    {known.family}: {' '.join(known.tasks)}; {known.scope}", markup=False)
     try:
         out.print(f"\nauto takes {resolve('auto', offline=True).name} here", markup=False)
     except CheckpointError as error:

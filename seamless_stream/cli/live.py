@@ -20,7 +20,7 @@ from seamless_stream.audio.fbank import SAMPLE_RATE
 from seamless_stream.cli import INTERRUPTED, complain
 from seamless_stream.cli.shared import consoles, load_translator, settings_of
 from seamless_stream.devices import Device, choose, list_devices, muted_libraries
-from seamless_stream.engine.engine import check_session
+from seamless_stream.engine.engine import check_session, speech_task
 from seamless_stream.engine.metrics import Fact, Summary, fact, summarize
 from seamless_stream.engine.translator import Translator
 from seamless_stream.engine.worker import Worker, WorkerSession
@@ -127,6 +127,9 @@ def run(arguments: Namespace) -> int:
     device = _speaker_device(arguments, source)
     assert session.task is not None
     translator = load_translator(settings.model, {session.task}, notes)
+    if settings.session.task is None:
+        task = speech_task(translator.capabilities, speaks=session.task == "s2st")
+        session = replace(session, task=task)
     session = check_session(session, translator.capabilities)
     is_real_time = settings.pace == "real-time"
     if "-" in arguments.sink:

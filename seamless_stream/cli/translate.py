@@ -156,6 +156,7 @@ def session_settings(one: Input, run: Run) -> SessionSettings:
         wants_speech=run.directory is not None,
         speaker=session.speaker,
         decoding=session.decoding,
+        unit_decoding=session.unit_decoding,
         segmentation=session.segmentation,
         vad=session.vad,
     )

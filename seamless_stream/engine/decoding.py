@@ -8,7 +8,7 @@ Beam search follows transformers 5.23 (`early_stopping=False`) step by step, in 
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -178,7 +178,7 @@ class Beams:
         is_cut = num_tokens == self._settings.max_new_tokens
         ends = torch.tensor([is_cut or c.tokens[-1] == self._prompt.eos_id for c in candidates])
         self._keep_running(scores, candidates, ends)
-        self._keep_finished(scores / num_tokens**self._settings.length_penalty, candidates, ends)
+        self._keep_finished(scores / self._penalty(num_tokens), candidates, ends)
         if is_cut or not self._can_improve(num_tokens):
             return []
         return [(hypothesis.rows[-1], hypothesis.tokens[-1]) for hypothesis in self._running]
@@ -217,8 +217,12 @@ class Beams:
     def _can_improve(self, num_tokens: int) -> bool:
         # While a finished place is free, the worst score is `LOST`. Like transformers, assumes the present length
         # even where a longer hypothesis could score better.
-        best_possible = self._scores[0] / num_tokens**self._settings.length_penalty
-        return bool(best_possible > self._finished_scores[-1])
+        return bool(self._scores[0] / self._penalty(num_tokens) > self._finished_scores[-1])
+
+    def _penalty(self, num_tokens: int) -> float:
+        """What a summed score is divided by."""
+        length = num_tokens + self._prompt.num_forced
+        return float(length**self._settings.length_penalty)
 
 
 # --- conductor -------------------------------------------------------------------------------------
@@ -400,3 +404,16 @@ def decode(
     while len(decoding):
         decoding.step()
     return [sentence.result() for sentence in sentences]
+
+
+def find_units(
+    decoder: Decoder, encoded: EncoderOutput, prompt: Prompt, most: int, *, settings: DecodingSettings
+) -> list[list[int]]:
+    """`base.UnitSearch` with these settings."""
+    most = min(most, settings.max_new_tokens)
+    settings = replace(settings, max_new_tokens=most, min_new_tokens=min(most, settings.min_new_tokens))
+    first = len(prompt.token_ids)
+    return [
+        [*row.token_ids[first:], *([prompt.eos_id] if row.finished else [])]
+        for row in decode(decoder, encoded, prompt, settings)
+    ]

@@ -18,7 +18,7 @@ from seamless_stream.audio.segmenter import Segmenter
 from seamless_stream.audio.vad import Vad, WebrtcVad
 from seamless_stream.engine.decoding import Sentence
 from seamless_stream.engine.load import Load
-from seamless_stream.engine.policy import POLICIES
+from seamless_stream.engine.policy import policy_for
 from seamless_stream.engine.runner import Hearing, Runner, Writing
 from seamless_stream.engine.scheduler import Scheduler
 from seamless_stream.engine.segment import Line, LineWatcher, Segment, inside_word
@@ -28,9 +28,9 @@ from seamless_stream.engine.voice import Speaking
 from seamless_stream.errors import BusyError, LanguageError, ModelError, SeamlessStreamError, SettingsError
 from seamless_stream.models.base import Capabilities, EncoderMode, EncoderOutput, SpeechTranslator
 from seamless_stream.models.languages import resolve_language
-from seamless_stream.models.registry import families_with
+from seamless_stream.models.registry import FAMILIES_WITH_UNIT_SEARCH, families_with, families_writing
 from seamless_stream.models.vad import SileroVad
-from seamless_stream.settings import EngineSettings, SessionSettings, VadName
+from seamless_stream.settings import EngineSettings, SessionSettings, Task, UnitDecodingSettings, VadName
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +59,11 @@ def check_session(settings: SessionSettings, capabilities: Capabilities) -> Sess
     if speaks and settings.speaker >= capabilities.num_speakers > 0:
         limit = capabilities.num_speakers - 1
         problems.append(f"`speaker` must be 0 to {limit} with this checkpoint, but is {settings.speaker}.")
+    if settings.unit_decoding != UnitDecodingSettings() and not capabilities.has_unit_search:
+        others = ", ".join(FAMILIES_WITH_UNIT_SEARCH)
+        problems.append(
+            f"`unit_decoding` must be left out with {capabilities.family}, but is not ({others} can)."
+        )
     if settings.task not in ("t2tt", "t2st"):
         problems += _streaming_problems(settings, capabilities)
     if problems:
@@ -67,10 +72,12 @@ def check_session(settings: SessionSettings, capabilities: Capabilities) -> Sess
     if source is not None:
         source = resolve_language(source, capabilities.source_languages)
     unspoken = tuple(
-        resolve_language(text, capabilities.target_languages) for text in settings.unspoken_languages
+        target_language(text, capabilities.target_languages) for text in settings.unspoken_languages
     )
     allowed = tuple(dict.fromkeys((*targets, *unspoken)))
-    resolved = tuple(dict.fromkeys(_target(text, allowed, speaks) for text in settings.target_languages))
+    resolved = tuple(
+        dict.fromkeys(target_language(text, allowed, speaks) for text in settings.target_languages)
+    )
     if settings.task == "asr" and resolved != (source or resolved[0],):
         raise SettingsError(
             f"`target_languages` must be the spoken language {source} for asr, but is {', '.join(resolved)}."
@@ -94,15 +101,22 @@ def _streaming_problems(settings: SessionSettings, capabilities: Capabilities) -
     return problems
 
 
-def _target(text: str, allowed: tuple[str, ...], speaks: bool) -> str:
+def target_language(text: str, allowed: tuple[str, ...], speaks: bool = False) -> str:
+    """The checkpoint's code of a language to write or to say; raises LanguageError that says which families can."""
     try:
         return resolve_language(text, allowed)
     except LanguageError as error:
-        if speaks:
-            raise LanguageError(
-                f"{error} (Languages with a voice; for text alone choose s2tt or t2tt.)"
-            ) from None
-        raise
+        hint = " (Languages with a voice; for text alone choose s2tt or t2tt.)" if speaks else ""
+        others = ", ".join(families_writing(text, speaks=speaks))
+        hint += f" (Families with checkpoints that can: {others}.)" if others else ""
+        raise LanguageError(f"{error}{hint}") from None
+
+
+def speech_task(capabilities: Capabilities, *, speaks: bool) -> Task:
+    """What becomes of speech where nobody names a task: what is asked for, or a transcript where nothing else is."""
+    if speaks:
+        return "s2st"
+    return "asr" if capabilities.tasks == {"asr"} else "s2tt"
 
 
 class Owned(Protocol):
@@ -121,9 +135,10 @@ Result = TypeVar("Result")
 
 def _by_kind(speakings: Sequence[Speaking]) -> list[list[Speaking]]:
     """What is spoken together: one language, voice and pace. None may be left out: each was asked for once."""
-    kinds: dict[tuple[str, int, float], list[Speaking]] = {}
+    kinds: dict[tuple[object, ...], list[Speaking]] = {}
     for speaking in speakings:
-        kind = (speaking.line.language, speaking.speaker, speaking.ask.duration_factor)
+        how = (speaking.speaker, speaking.ask.duration_factor, speaking.unit_decoding)
+        kind = (speaking.line.language, *how)
         kinds.setdefault(kind, []).append(speaking)
     return [rows[i : i + MAX_ROWS] for rows in kinds.values() for i in range(0, len(rows), MAX_ROWS)]
 
@@ -165,7 +180,7 @@ class Engine:
         self._admit(settings)
         cutter: Cutter = Segmenter(VADS[settings.vad](), settings.segmentation)
         cutter = Whole(cutter) if is_whole else cutter
-        policy = POLICIES[settings.policy.name](settings.policy)
+        policy = policy_for(settings.policy, self.model.capabilities.state_ms)
         mode: EncoderMode | None = None
         if policy.wants_open_segments and self.model.capabilities.encoder_modes:
             mode = settings.encoder or self.model.capabilities.encoder_modes[0]

@@ -5,6 +5,7 @@ All of them cut between words only, and none takes back what was committed. Know
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Final, Protocol
 
 from seamless_stream.audio.fbank import SAMPLE_RATE
@@ -211,3 +212,15 @@ POLICIES: dict[PolicyName, Callable[[PolicySettings], Policy]] = {
     "local-agreement": lambda settings: LocalAgreement(settings.agreement_n),
     "alignatt": lambda settings: AlignAtt(settings.alignatt_frames, settings.rewind_frames),
 }
+
+FRAME_MS: Final = 160  # of a "frame" in the settings
+
+
+def policy_for(settings: PolicySettings, state_ms: int) -> Policy:
+    """The policy that the settings name, where an encoder state is so many ms of source."""
+    own = replace(
+        settings,
+        alignatt_frames=-(-settings.alignatt_frames * FRAME_MS // state_ms),
+        rewind_frames=-(-settings.rewind_frames * FRAME_MS // state_ms),
+    )
+    return POLICIES[own.name](own)

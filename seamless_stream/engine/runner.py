@@ -7,13 +7,14 @@ raises, and the engine decides whose failure it is. The time that the model work
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from seamless_stream.engine.decoding import Decoding, Sentence
+from seamless_stream.engine.decoding import Decoding, Sentence, find_units
 from seamless_stream.engine.segment import Line, LineWatcher, Piece, Segment
 from seamless_stream.engine.speech import Window
 from seamless_stream.engine.voice import Speaking
@@ -116,10 +117,13 @@ class Runner:
         """What each line speaks next, in one language, voice and pace: its window of units and all of its samples."""
         started = self._clock()
         language, speaker = batch[0].line.language, batch[0].speaker
-        inputs = [clause(speaking) for speaking in batch]
-        factor = batch[0].ask.duration_factor
+        inputs = [self._spoken(speaking) for speaking in batch]
         units = self.model.units(
-            [ids for ids, _ in inputs], [hidden for _, hidden in inputs], language, duration_factor=factor
+            [ids for ids, _ in inputs],
+            [hidden for _, hidden in inputs],
+            language,
+            duration_factor=batch[0].ask.duration_factor,
+            search=partial(find_units, settings=batch[0].unit_decoding) if self._reads_end else None,
         )
         windows = [
             s.track.plan(s.pieces, unit, is_final=s.line.is_final)
@@ -131,6 +135,27 @@ class Runner:
         samples = [none if window is None else next(vocoded) for window in windows]
         self._charge([speaking.segment for speaking in batch], started)
         return list(zip(windows, samples, strict=True))
+
+    @property
+    def _reads_end(self) -> bool:
+        return self.model.capabilities.has_unit_search
+
+    @torch.inference_mode()
+    def _spoken(self, speaking: Speaking) -> tuple[list[int], Tensor]:
+        """The ids and hidden states of a clause; with the text's end where the units come of it too.
+
+        The hidden state of the end is read anew: a beam that had ended was no longer in the decoder's batch.
+        """
+        ids, hidden = clause(speaking)
+        segment, line = speaking.segment, speaking.line
+        heard = segment.encoded or (segment.listening and segment.listening.encoded)
+        if not (self._reads_end and line.is_ended and heard):
+            return ids, hidden
+        end = line.prompt.eos_id
+        whole = torch.tensor([[*line.prompt.token_ids, *line.context, *line.committed, end]])
+        decoder = self.model.decoder
+        step = decoder.step(whole.to(self.model.device), decoder.init_state(heard))
+        return [*ids, end], torch.cat([hidden, step.hidden[0, -1:]])
 
     def drop(self, session_id: int) -> None:
         """Forget the lines of a session."""

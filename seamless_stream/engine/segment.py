@@ -6,7 +6,7 @@ is appended to `events`, and the session hands it out in the order of the segmen
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from torch import Tensor
@@ -49,6 +49,7 @@ class Line:
     )
     score: float = 0.0  # of the last hypothesis
     is_final: bool = False
+    is_ended: bool = False  # and the decoder said so itself
     is_spoken: bool = False
 
     @property
@@ -64,7 +65,7 @@ class Line:
         given = (*self.context, *self.committed)
         banned = inside_word if given and self.language not in SPACELESS else None
         token_ids = (*self.prompt.token_ids, *given)
-        return Prompt(token_ids, self.prompt.eos_id, self.prompt.pad_id, banned)
+        return replace(self.prompt, token_ids=token_ids, banned_next=banned)
 
 
 # What a segment may take over from the one before: with `hard_max_ms` of 14 s it stays within the 16 s that M4T bears.

@@ -287,6 +287,7 @@ class Session:
         if not source_finished:
             self._show(segment, line, hypothesis)
             return
+        line.is_ended = is_whole and hypothesis.is_complete
         self._finish(segment, line)
         if self.goes_on(segment):
             self._leave_over(segment, line, hypothesis)

@@ -17,7 +17,7 @@ from seamless_stream.audio.fbank import SAMPLE_RATE
 from seamless_stream.audio.files import AudioFile
 from seamless_stream.audio.pcm import mix_down, to_float32
 from seamless_stream.audio.resample import Resampler
-from seamless_stream.engine.engine import Engine, check_session
+from seamless_stream.engine.engine import Engine, check_session, speech_task, target_language
 from seamless_stream.engine.session import Session
 from seamless_stream.errors import ModelError, SettingsError
 from seamless_stream.events import Event, Failed, Final, SegmentEnded, Skipped, Speech
@@ -31,6 +31,7 @@ from seamless_stream.settings import (
     SegmenterSettings,
     SessionSettings,
     Task,
+    UnitDecodingSettings,
     VadName,
 )
 
@@ -174,6 +175,7 @@ class Translator:
         speaker: int = 0,
         beams: int = 1,
         decoding: DecodingSettings | None = None,
+        unit_decoding: UnitDecodingSettings | None = None,
         segmentation: SegmenterSettings | None = None,
         vad: VadName = "silero",
     ) -> Translation:
@@ -181,7 +183,8 @@ class Translator:
 
         Languages are codes (`spa`), BCP 47 tags (`es-MX`) or names (`spanish`). Without `task`, speech and text
         come out where the target language has a voice, else text; the spoken language itself as target gives a
-        transcript. `decoding` replaces `beams` where more is to be said. A recording without speech gives an
+        transcript. `decoding` replaces `beams` where more is to be said; `unit_decoding` is for SeamlessM4T v1, which
+        finds its units one by one: the `speech_...` options of transformers. A recording without speech gives an
         empty translation.
 
         Raises AudioError, SettingsError, LanguageError, and ModelError when every segment failed.
@@ -195,6 +198,7 @@ class Translator:
             task=task,
             speaker=speaker,
             decoding=decoding or DecodingSettings(beams=beams),
+            unit_decoding=unit_decoding,
             segmentation=segmentation or SegmenterSettings(),
             vad=vad,
         )
@@ -222,6 +226,7 @@ class Translator:
         wants_speech: bool = True,
         speaker: int = 0,
         decoding: DecodingSettings | None = None,
+        unit_decoding: UnitDecodingSettings | None = None,
         segmentation: SegmenterSettings | None = None,
         vad: VadName = "silero",
     ) -> SessionSettings:
@@ -242,19 +247,20 @@ class Translator:
             vad=vad,
             policy=PolicySettings("segment"),
             decoding=decoding or DecodingSettings(),
+            unit_decoding=unit_decoding or UnitDecodingSettings(),
             segmentation=segmentation or SegmenterSettings(),
         )
         return check_session(settings, self.capabilities)
 
     def _infer_task(self, target: str, source: str | None, *, is_text: bool, wants_speech: bool) -> Task:
         capabilities = self.capabilities
-        code = resolve_language(target, capabilities.target_languages)
+        code = target_language(target, capabilities.target_languages)
         speaks = wants_speech and code in capabilities.speech_languages
         if is_text:
             return "t2st" if speaks and "t2st" in capabilities.tasks else "t2tt"
         if source is not None and resolve_language(source, capabilities.source_languages) == code:
             return "asr"
-        return "s2st" if speaks and "s2st" in capabilities.tasks else "s2tt"
+        return speech_task(capabilities, speaks=speaks and "s2st" in capabilities.tasks)
 
     def _audio_events(self, audio: Audio | None, rate: int, settings: SessionSettings) -> Iterator[Event]:
         if isinstance(audio, np.ndarray):

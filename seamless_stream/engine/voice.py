@@ -14,7 +14,7 @@ from seamless_stream.engine.segment import Line, Segment
 from seamless_stream.engine.speech import Ask, Omitted, SpeechTrack, Window
 from seamless_stream.events import Skipped, Speech
 from seamless_stream.models.base import Capabilities, TextTokenizer
-from seamless_stream.settings import SessionSettings
+from seamless_stream.settings import SessionSettings, UnitDecodingSettings
 
 # So long before a listener has heard all, what waits for its continuation is played faded out: a hole without a click.
 RELEASE_AHEAD_S = 0.1
@@ -31,6 +31,7 @@ class Speaking:
     pieces: tuple[str, ...]  # of the line's committed tokens
     ask: Ask
     speaker: int
+    unit_decoding: UnitDecodingSettings
 
 
 class Voice:
@@ -67,8 +68,8 @@ class Voice:
                 segment.events.append(Skipped(segment.number, "speech", reason))
                 found = self._look(self._track, pieces, line, position_s, is_mute=is_mute)
             if found is not None:
-                speaker = self._settings.speaker
-                return Speaking(self._session_id, segment, line, self._track, pieces, found, speaker)
+                voice = (self._settings.speaker, self._settings.unit_decoding)
+                return Speaking(self._session_id, segment, line, self._track, pieces, found, *voice)
             if not line.is_final:
                 self._fall_silent(segment, line, position_s)
                 return None

@@ -4,7 +4,7 @@ A family answers these calls with tensors; it knows nothing of sessions, beams, 
 Models are immutable after loading: every call is a function of its arguments.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -38,6 +38,10 @@ class Capabilities:
     encoder_modes: tuple[EncoderMode, ...] = ()  # the default first; empty: hears only finished segments
     has_alignment: bool = False  # `Decoder.step` can say where it looks
     streams_speech: bool = False  # `units` says how many units each token takes
+    has_unit_search: bool = (
+        False  # `units` finds them one by one, and also reads the hidden state of the text's end
+    )
+    state_ms: int = 160  # of source behind one encoder state
     samples_per_unit: int = 320
     vocoder_reach_units: int = 0  # on one side of a unit, that its samples depend on
 
@@ -58,6 +62,7 @@ class Prompt:
     eos_id: int
     pad_id: int
     banned_next: Tensor | None = None  # [V] bool: what may not be the first free token
+    num_forced: int = 0  # last of `token_ids` that count for the length of a hypothesis, as if they were free
 
 
 class Listening(Protocol):
@@ -117,6 +122,10 @@ class Decoder(Protocol):
         with_attention: bool = False,
     ) -> DecoderStep:
         """token_ids [B, T], of which the last counts [B] (default: all) of each row are real and the rest filling."""
+
+
+# Finds units where they come one by one: of each row at most so many, behind the prompt, the end among them.
+UnitSearch = Callable[[Decoder, EncoderOutput, Prompt, int], list[list[int]]]
 
 
 class TextTokenizer(Protocol):
@@ -183,9 +192,11 @@ class SpeechTranslator(Protocol):
         language: str,
         *,
         duration_factor: float = 1.0,
+        search: UnitSearch | None = None,
     ) -> list[Units]:
-        """Target ids (prompt and free tokens, no final </s>) with the decoder's last hidden state [T, D] of each of
-        these positions -> acoustic units; raises LanguageError if the language has no voice."""
+        """Target ids (prompt and free tokens) with the decoder's last hidden state [T, D] of each of these positions
+        -> acoustic units; raises LanguageError if the language has no voice. Where `capabilities.has_unit_search`,
+        the text's final </s> is given too and `search` is needed; elsewhere neither is."""
 
     def vocode(self, unit_ids: list[list[int]], language: str, speaker: int) -> list[np.ndarray]:
         """Units, already repeated -> samples [N] float32 of each row, `samples_per_unit` of each unit."""

@@ -1,7 +1,7 @@
 """Where weights come from: bundled with the package, a directory, or the Hugging Face hub.
 
-Knows the files of a checkpoint in Hugging Face layout, the hub cache and the few checkpoints that are known
-by name. It does not know what a configuration means, nor how a family names its tensors.
+Knows the files of a checkpoint in Hugging Face layout and the hub cache; `known` lists those that have a name. It does
+not know what a configuration means, nor how a family names its tensors.
 """
 
 import difflib
@@ -24,7 +24,7 @@ from huggingface_hub.errors import (
 )
 
 from seamless_stream.errors import CheckpointError
-from seamless_stream.models.base import TASKS, Task
+from seamless_stream.models.known import KNOWN, KnownCheckpoint
 from seamless_stream.models.tensors import (
     PICKLE_FILE,
     SINGLE_FILE,
@@ -81,34 +81,6 @@ HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 Origin = Literal["bundled", "directory", "hub"]
 
 
-@dataclass(frozen=True)
-class KnownCheckpoint:
-    """One line of `seamless-stream models`; `hub_id` is None for what ships with the package."""
-
-    name: str
-    hub_id: str | None
-    revision: str
-    family: str
-    million_parameters: float | None  # None: read from the files, which are always here
-    gigabytes: float | None  # on disk, 10^9 bytes
-    licence: str
-    tasks: tuple[Task, ...]
-    scope: str
-
-
-# `main` is no pin in itself: the first pull resolves it to a commit and records that (see
-# `_recorded_revision`), and from then on only an explicit pull moves it. A commit hash belongs here as soon
-# as somebody has verified one.
-KNOWN = (
-    KnownCheckpoint(
-        "phrasebook", None, "", "seamless_m4t_v2", None, None, "MIT", TASKS,
-        "travel phrases only; for open speech: seamless-stream models pull v2-large",
-    ),
-    KnownCheckpoint(
-        "v2-large", "facebook/seamless-m4t-v2-large", "main", "seamless_m4t_v2", 2309.25, 9.24,
-        "CC-BY-NC-4.0", TASKS, "open speech, about 100 languages; not for commercial use",
-    ),
-)  # fmt: skip
 _BY_NAME = {known.name: known for known in KNOWN}
 DEFAULT_HUB_NAME = "v2-large"
 

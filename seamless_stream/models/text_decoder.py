@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from seamless_stream.errors import CheckpointError
 from seamless_stream.models.base import DecoderStep, EncoderOutput
 from seamless_stream.nn.state import State
-from seamless_stream.nn.transformer import Decoder, DecoderState, embed
+from seamless_stream.nn.transformer import Decoder, DecoderLayer, DecoderState, embed
 
 Heads = tuple[tuple[int, int], ...]  # (layer, head) pairs
 
@@ -45,13 +45,16 @@ def alignment_heads(stack: Decoder, calibrated: Sequence[tuple[int, int]] = ()) 
 
     Raises CheckpointError for one that the stack does not have.
     """
-    sizes = [layer.source_attention.num_heads for layer in stack.layers]  # type: ignore[union-attr]
+    sizes = []
+    for layer in stack.layers:
+        assert isinstance(layer, DecoderLayer)
+        sizes.append(layer.source_attention.num_heads)
     if not calibrated:
-        layer = len(sizes) // 3
-        return tuple((layer, head) for head in range(sizes[layer]))
-    for layer, head in calibrated:
-        if not (0 <= layer < len(sizes) and 0 <= head < sizes[layer]):
-            raise CheckpointError(f"alignment_heads.json: the decoder has no layer and head {(layer, head)}.")
+        middle = len(sizes) // 3
+        return tuple((middle, head) for head in range(sizes[middle]))
+    for at, head in calibrated:
+        if not (0 <= at < len(sizes) and 0 <= head < sizes[at]):
+            raise CheckpointError(f"alignment_heads.json: the decoder has no layer and head {(at, head)}.")
     return tuple(sorted(calibrated))
 
 

@@ -23,6 +23,7 @@ from seamless_stream.models.base import (
     Task,
     TextTokenizer,
     Units,
+    UnitSearch,
 )
 from seamless_stream.models.checkpoint import CheckpointFiles
 from seamless_stream.models.languages import LANGUAGES, resolve_language
@@ -115,6 +116,7 @@ class TextOnlyModel:
         language: str,
         *,
         duration_factor: float = 1.0,
+        search: UnitSearch | None = None,
     ) -> list[Units]:
         """Always raises LanguageError: no language has a voice here."""
         self._refuse_voice(language)
@@ -171,7 +173,7 @@ def languages_of(files: CheckpointFiles) -> tuple[str, str]:
     )
 
 
-def text_capabilities(family: str, source: str, targets: Sequence[str]) -> Capabilities:
+def text_capabilities(family: str, source: str, targets: Sequence[str], state_ms: int) -> Capabilities:
     """What a checkpoint can do that hears one language and writes a few."""
     tasks: set[Task] = {"asr" if target == source else "s2tt" for target in targets}
     return Capabilities(
@@ -184,4 +186,5 @@ def text_capabilities(family: str, source: str, targets: Sequence[str]) -> Capab
         sample_rate=SAMPLE_RATE,
         encoder_modes=("reencode",),
         has_alignment=True,
+        state_ms=state_ms,
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from seamless_stream import __version__
-from seamless_stream.engine.engine import check_session
+from seamless_stream.engine.engine import check_session, speech_task, target_language
 from seamless_stream.errors import LanguageError, SettingsError
 from seamless_stream.models.base import Capabilities
 from seamless_stream.server.messages import AudioFormat, Dialect, Encoding, Mode, Pacing, SessionChange
@@ -46,7 +46,7 @@ class Configuration:
         return replace(
             base,
             target_languages=() if self.code is None else (self.code,),
-            task="s2st" if self.effective_mode(capabilities) == "speech" else "s2tt",
+            task=speech_task(capabilities, speaks=self.effective_mode(capabilities) == "speech"),
             speaker=self.voice,
             is_live=self.pacing == "realtime",
         )
@@ -122,8 +122,7 @@ def _with_language(
 ) -> Configuration:
     param = "session.audio.output.language"
     try:
-        named = replace(base, task="s2tt", target_languages=(language,))
-        code = check_session(named, capabilities).target_languages[0]
+        code = target_language(language, capabilities.target_languages)
         new = replace(old, language=language, code=code)
         check_session(new.settings(base, capabilities), capabilities)
     except LanguageError as error:

@@ -13,6 +13,7 @@ from huggingface_hub import constants
 from seamless_stream.errors import CheckpointError
 from seamless_stream.models import checkpoint, registry
 from seamless_stream.models.checkpoint import KNOWN, list_checkpoints, pull, resolve, verify
+from seamless_stream.models.registry import TASKS_OF_FAMILY
 from tests.models.hub import HUB_ID, Hub, read_files, serve
 from tools.make_random_checkpoint import make_checkpoint
 
@@ -196,8 +197,13 @@ def test_unreachable_hub(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_list(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checkpoint, "PHRASEBOOK_DIRECTORY", tiny)
-    bundled, large = list_checkpoints()
-    assert (bundled.known, large.known) == KNOWN
+    bundled, large, *others = list_checkpoints()
+    assert tuple(listed.known for listed in (bundled, large, *others)) == KNOWN
+    assert {listed.known.family for listed in others} == set(TASKS_OF_FAMILY) - {"seamless_m4t_v2"}
+    for listed in others:
+        known = listed.known
+        assert set(known.tasks) <= set(TASKS_OF_FAMILY[known.family])
+        assert known.hub_id and known.licence in ("MIT", "CC-BY-NC-4.0")
     assert bundled.files is not None
     assert bundled.million_parameters == pytest.approx(0.4, abs=0.2)
     assert (large.files, large.million_parameters, large.gigabytes) == (None, 2309.25, 9.24)

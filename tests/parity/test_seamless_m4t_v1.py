@@ -1,11 +1,12 @@
 """SeamlessM4T v1 against transformers: what it shares with v2 by v2's own tests, then its units and waveforms.
 
-The reference answers each utterance alone; ours answers them as one batch. Its T2U also reads the hidden state of the
-text's closing </s>, ours only where it is given (see `SeamlessM4T.units`): here it is.
+The reference answers each utterance alone; ours answers them as one batch. The T2U of both also reads the hidden state
+of the text's closing </s>.
 """
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,18 +18,19 @@ import torch
 from test_encoders import test_speech_encoder, test_text_encoder_and_logits  # noqa: F401
 from test_generation import test_text_tasks  # noqa: F401
 
-from seamless_stream.engine.decoding import Decoded, decode
+from seamless_stream.engine.decoding import Decoded, decode, find_units
+from seamless_stream.engine.translator import Translator
 from seamless_stream.errors import CheckpointError, ModelError, SettingsError
-from seamless_stream.models.base import EncoderOutput
+from seamless_stream.models.base import EncoderOutput, UnitSearch
 from seamless_stream.models.registry import load_model
 from seamless_stream.models.seamless_m4t.config import parse_config
-from seamless_stream.models.seamless_m4t.model import SeamlessM4T
-from seamless_stream.settings import DecodingSettings
+from seamless_stream.settings import DecodingSettings, UnitDecodingSettings
 
 WAVE_TOLERANCE = 1e-4
 TEXT = DecodingSettings(max_new_tokens=8, min_new_tokens=4, no_repeat_ngram=2)
 # Greedy, the units of random weights are one unit again and again; a draw visits all of them.
-SAMPLED = DecodingSettings(sample=True, temperature=2.0, seed=11, max_new_tokens=family.MAX_NEW_UNITS)
+SAMPLED = UnitDecodingSettings(sample=True, temperature=2.0, seed=11)
+BEAMS = UnitDecodingSettings(beams=4)
 
 
 @pytest.fixture(scope="module", params=enumerate(family.VARIANTS), ids=lambda param: param[1].name)
@@ -52,42 +54,59 @@ def with_closing(model: Any, encoded: EncoderOutput, decoded: Sequence[Decoded])
     return rows
 
 
-def sampling_model(model: SeamlessM4T) -> SeamlessM4T:
-    return SeamlessM4T(model.config, model.tables, model.network, model.tokenizer, unit_decoding=SAMPLED)
+def search(settings: UnitDecodingSettings) -> UnitSearch:
+    return partial(find_units, settings=settings)
 
 
-def their_speech(reference: Any, one: dict[str, torch.Tensor], target: str, **options: Any) -> Any:
+GREEDY_UNITS = search(UnitDecodingSettings())
+
+
+def unit_options(settings: UnitDecodingSettings) -> dict[str, Any]:
+    """The same choices in the reference's words; its answer is a draw where ours is."""
+    torch.manual_seed(11)
+    sampling = {"speech_temperature": settings.temperature, "speech_top_k": 0} if settings.sample else {}
+    return {"speech_do_sample": settings.sample, "speech_num_beams": settings.beams, **sampling}
+
+
+def their_speech(
+    reference: Any, one: dict[str, torch.Tensor], target: str, text: DecodingSettings = TEXT, **options: Any
+) -> Any:
     return reference.generate(
         **one,
         tgt_lang=target,
         return_intermediate_token_ids=True,
         speech_max_new_tokens=family.MAX_NEW_UNITS,
-        **generation.text_options(TEXT),
+        **generation.text_options(text),
         **options,
     )
 
 
 @pytest.mark.parametrize(
-    "modality, source, target, speaker, sample",
-    [("speech", "eng", "spa", 0, False), ("text", "spa", "eng", 3, False), ("speech", "fra", "deu", 5, True)],
-    ids=["s2st", "t2st", "s2st_sampled"],
+    "modality, source, target, speaker, settings",
+    [
+        ("speech", "eng", "spa", 0, UnitDecodingSettings()),
+        ("text", "spa", "eng", 3, BEAMS),
+        ("speech", "fra", "deu", 5, SAMPLED),
+    ],
+    ids=["s2st", "t2st_beams", "s2st_sampled"],
 )
 def test_speech_tasks(
-    pair: family.Pair, modality: str, source: str, target: str, speaker: int, sample: bool
+    pair: family.Pair,
+    modality: str,
+    source: str,
+    target: str,
+    speaker: int,
+    settings: UnitDecodingSettings,
 ) -> None:
     reference, model = pair.both(torch.float32)
     encoded = generation.encode(model, modality, source)
     ours = decode(model.decoder, encoded, model.prompt(target), TEXT)
-    sampling: dict[str, Any] = {"speech_do_sample": False}
-    if sample:
-        model = sampling_model(model)
-        sampling = {"speech_do_sample": True, "speech_temperature": SAMPLED.temperature, "speech_top_k": 0}
-    units = model.units([one.token_ids for one in ours], with_closing(model, encoded, ours), target)
+    hidden = with_closing(model, encoded, ours)
+    units = model.units([one.token_ids for one in ours], hidden, target, search=search(settings))
     waves = model.vocode([np.repeat(row.ids, row.repeats).tolist() for row in units], target, speaker)
     inputs = generation.speech_inputs() if modality == "speech" else generation.text_inputs(model, source)
     for row, one in enumerate(inputs):
-        torch.manual_seed(11)  # of the reference's sampling
-        output = their_speech(reference, one, target, spkr_id=speaker, **sampling)
+        output = their_speech(reference, one, target, spkr_id=speaker, **unit_options(settings))
         assert generation.with_ending(ours[row]) == output.sequences[0].tolist()
         assert [*model.unit_prompt(target).token_ids, *units[row].ids] == output.unit_sequences[0].tolist()
         assert units[row].per_token == []
@@ -98,14 +117,13 @@ def test_speech_tasks(
             assert len(waves[row]) == int(output.waveform_lengths)
 
 
-def test_unit_logits_and_beams(pair: family.Pair) -> None:
-    """The unit decoder is a `base.Decoder`: any search works on it."""
+def test_unit_logits(pair: family.Pair) -> None:
+    """The unit decoder is a `base.Decoder`."""
     reference, model = pair.both(torch.float32)
     encoded = generation.encode(model, "text", "spa")
     ours = decode(model.decoder, encoded, model.prompt("eng"), TEXT)
-    hidden = with_closing(model, encoded, ours)
-    t2u, settings = model.network.t2u, DecodingSettings(beams=4, max_new_tokens=family.MAX_NEW_UNITS)
-    for states, one in zip(hidden, generation.text_inputs(model, "spa"), strict=True):
+    t2u = model.network.t2u
+    for states in with_closing(model, encoded, ours):
         with torch.inference_mode():
             source = t2u.encode(states[None], torch.tensor([len(states)]))
             prompt = torch.tensor([[2, family.NUM_UNITS + 4, 9, 17, 30, 9]])
@@ -113,24 +131,41 @@ def test_unit_logits_and_beams(pair: family.Pair) -> None:
             step = t2u.decoder.step(prompt, t2u.decoder.init_state(source))
         torch.testing.assert_close(source.states, theirs.encoder_last_hidden_state, rtol=0, atol=1e-4)
         torch.testing.assert_close(step.logits, theirs.logits, rtol=0, atol=1e-4)
-        output = their_speech(reference, one, "eng", speech_num_beams=settings.beams)
-        found = decode(t2u.decoder, source, model.unit_prompt("eng"), settings)[0]
-        end = [family.UNIT_EOS] if found.finished else []
-        assert [*found.token_ids, *end] == output.unit_sequences[0].tolist()
+
+
+@pytest.mark.parametrize("settings, beams", [(BEAMS, 5), (SAMPLED, 1)], ids=["beams", "sampled"])
+def test_translator(pair: family.Pair, settings: UnitDecodingSettings, beams: int) -> None:
+    """The whole way of a text through the engine, the text's own beams included: the reference's units and samples."""
+    reference, model = pair.both(torch.float32)
+    translator, text = Translator(model), replace(TEXT, beams=beams)
+    inputs = generation.text_inputs(model, "spa")
+    for sentence, one in list(zip(tiny.texts(), inputs, strict=False))[:2]:
+        ours = translator.translate(
+            text=sentence,
+            source_language="spa",
+            target_language="eng",
+            speaker=3,
+            decoding=text,
+            unit_decoding=settings,
+        )
+        theirs = their_speech(reference, one, "eng", text, spkr_id=3, **unit_options(settings))
+        assert ours.unit_ids == theirs.unit_sequences[0].tolist()[2:]
+        wave = theirs.waveform.reshape(-1)
+        tolerance = min(WAVE_TOLERANCE, 1e-3 * float(wave.std()))
+        torch.testing.assert_close(torch.from_numpy(ours.speech), wave, rtol=0, atol=tolerance)
 
 
 def test_answers_are_worth_comparing(pair: family.Pair) -> None:
     """Units and durations vary, and there is sound."""
-    model = sampling_model(pair.ours)
+    model = pair.ours
     ours = decode(model.decoder, generation.encode(model, "text", "eng"), model.prompt("fra"), TEXT)
-    units = model.units([one.token_ids for one in ours], [one.hidden for one in ours], "fra")
+    token_ids, hidden = [one.token_ids for one in ours], [one.hidden for one in ours]
+    units = model.units(token_ids, hidden, "fra", search=search(SAMPLED))
     assert len({unit for row in units for unit in row.ids}) >= 5
     assert len({repeat for row in units for repeat in row.repeats}) >= 3
     waves = model.vocode([np.repeat(row.ids, row.repeats).tolist() for row in units], "fra", 0)
     assert all(0.001 < samples.std() < 0.9 for samples in waves)
-    fast = model.units(
-        [one.token_ids for one in ours], [one.hidden for one in ours], "fra", duration_factor=0.3
-    )
+    fast = model.units(token_ids, hidden, "fra", duration_factor=0.3, search=search(SAMPLED))
     assert [row.ids for row in fast] == [row.ids for row in units]
     assert sum(sum(row.repeats) for row in fast) < sum(sum(row.repeats) for row in units)
 
@@ -179,8 +214,9 @@ def test_no_text_no_units(one: family.Pair) -> None:
     model = one.ours
     texts = decode(model.decoder, generation.encode(model, "text", "eng"), model.prompt("fra"), TEXT)
     empty = texts[0].hidden[:2]
-    units = model.units([texts[0].token_ids[:2], texts[1].token_ids], [empty, texts[1].hidden], "fra")
-    alone = model.units([texts[1].token_ids], [texts[1].hidden], "fra")
+    both = [texts[0].token_ids[:2], texts[1].token_ids]
+    units = model.units(both, [empty, texts[1].hidden], "fra", search=GREEDY_UNITS)
+    alone = model.units([texts[1].token_ids], [texts[1].hidden], "fra", search=GREEDY_UNITS)
     assert not units[0].ids and units[1].ids == alone[0].ids
 
 
@@ -188,14 +224,8 @@ def test_refusals(one: family.Pair) -> None:
     model, raw = one.ours, tiny.describe(one.directory)
     with pytest.raises(ModelError, match="unit without a sound"):
         model.vocode([[10, family.NUM_UNITS + 4]], "eng", 0)
-    with pytest.raises(SettingsError, match="`beams` of the units must be 1, but is 4"):
-        SeamlessM4T(
-            model.config,
-            model.tables,
-            model.network,
-            model.tokenizer,
-            unit_decoding=replace(model.unit_decoding, beams=4),
-        )
+    with pytest.raises(SettingsError, match="`search` must be given for units that come one by one"):
+        model.units([[3, 95, 7]], [torch.zeros(3, 32)], "eng")
     with pytest.raises(
         CheckpointError, match="`position_embeddings_type` must be 'relative', but is 'rotary'"
     ):

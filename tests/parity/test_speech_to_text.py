@@ -91,14 +91,16 @@ def test_decoder(pair: family.Pair, dtype: torch.dtype) -> None:
 
 
 def settings_for(beams: int) -> DecodingSettings:
-    return DecodingSettings(beams=beams, max_new_tokens=MAX_NEW_TOKENS, no_repeat_ngram=2)
+    return DecodingSettings(beams=beams, length_penalty=2.0, max_new_tokens=MAX_NEW_TOKENS, no_repeat_ngram=2)
 
 
-def reference_options(beams: int) -> dict[str, Any]:
-    """The same choices in the reference's words."""
-    return {
+def reference_options(beams: int, *forced: int) -> dict[str, Any]:
+    """The same choices in the reference's words, which force a language to come first and count it among the tokens."""
+    language = {"forced_bos_token_id": forced[0]} if forced else {}
+    return language | {
         "num_beams": beams,
-        "max_new_tokens": MAX_NEW_TOKENS,
+        "length_penalty": 2.0,
+        "max_new_tokens": MAX_NEW_TOKENS + len(forced),
         "no_repeat_ngram_size": 2,
         "do_sample": False,
         "early_stopping": False,
@@ -107,7 +109,7 @@ def reference_options(beams: int) -> dict[str, Any]:
 
 @pytest.mark.parametrize("beams", [1, 5])
 def test_tokens_and_text(pair: family.Pair, beams: int) -> None:
-    """The whole way from samples; a multilingual checkpoint's language is a part of the prompt."""
+    """The whole way from samples; of a multilingual checkpoint, the language is a part of our prompt."""
     reference, model = pair.both(torch.float32)
     settings = settings_for(beams)
     encoded = model.encode(SOUNDS)
@@ -116,9 +118,7 @@ def test_tokens_and_text(pair: family.Pair, beams: int) -> None:
         ours = decode(model.decoder, encoded, prompt, settings)
         for samples, decoded in zip(SOUNDS, ours, strict=True):
             theirs = reference.generate(
-                family.reference_features(samples),
-                decoder_input_ids=torch.tensor([prompt.token_ids]),
-                **reference_options(beams),
+                family.reference_features(samples), **reference_options(beams, *prompt.token_ids[1:])
             )[0].tolist()
             assert [*decoded.token_ids, *([family.EOS] if decoded.finished else [])] == theirs
             text = pair.tokenizer.decode(theirs, skip_special_tokens=True)
@@ -137,8 +137,7 @@ def test_forced_first_token(pair: family.Pair) -> None:
         (ours,) = decode(model.decoder, model.encode([samples]), model.prompt(code), settings_for(1))
         theirs = reference.generate(
             family.reference_features(samples),
-            forced_bos_token_id=pair.tokenizer.lang_code_to_id[tag],
-            **(reference_options(1) | {"max_new_tokens": MAX_NEW_TOKENS + 1}),
+            **reference_options(1, pair.tokenizer.lang_code_to_id[tag]),
         )[0].tolist()
         assert [*ours.token_ids, *([family.EOS] if ours.finished else [])] == theirs
         answers.add(tuple(theirs[2:]))

@@ -18,6 +18,7 @@ from seamless_stream.models.base import (
     Prompt,
     Task,
     Units,
+    UnitSearch,
 )
 from seamless_stream.models.checkpoint import CheckpointFiles
 from seamless_stream.models.seamless_m4t import features as feature_extraction
@@ -31,18 +32,13 @@ from seamless_stream.models.seamless_m4t.config import (
 )
 from seamless_stream.models.seamless_m4t.features import Features
 from seamless_stream.models.seamless_m4t.network import ALL_PARTS, PARTS_OF_TASK, Network
-from seamless_stream.models.seamless_m4t.t2u import (
-    AutoregressiveTextToUnit,
-    check_unit_decoding,
-    generate,
-)
+from seamless_stream.models.seamless_m4t.t2u import AutoregressiveTextToUnit
 from seamless_stream.models.seamless_m4t.t2u_nar import spell, units_per_token
 from seamless_stream.models.seamless_m4t.vocoder import reach_units
 from seamless_stream.models.seamless_m4t.weights import is_unused, to_ours
 from seamless_stream.models.tensors import load_parameters
 from seamless_stream.models.text_decoder import Heads
 from seamless_stream.models.tokenizer import SentencePieceTokenizer
-from seamless_stream.settings import DecodingSettings
 
 NUM_PROMPT_TOKENS = 2  # </s> and the language
 
@@ -63,6 +59,7 @@ def _capabilities(config: SeamlessM4TConfig, tables: GenerationConfig, parts: fr
         encoder_modes=listening.modes(config.chunk_frames) if "speech_encoder" in parts else (),
         has_alignment=True,
         streams_speech=not config.is_v1,
+        has_unit_search=config.is_v1,
         samples_per_unit=config.samples_per_unit,
         vocoder_reach_units=reach_units(config),
     )
@@ -79,7 +76,7 @@ class SeamlessM4T:
     """One loaded checkpoint. Calls are functions of their arguments; nothing is kept between them.
 
     `vocoder_durations` switches the vocoder's own duration predictor, which the reference library always applies and
-    Meta's translator never does for v2. `unit_decoding` is how v1 finds its units: greedily, or by sampling.
+    Meta's translator never does for v2.
     """
 
     def __init__(
@@ -90,7 +87,6 @@ class SeamlessM4T:
         tokenizer: SentencePieceTokenizer,
         *,
         vocoder_durations: bool = True,
-        unit_decoding: DecodingSettings | None = None,
         alignment_heads: Heads = (),
     ) -> None:
         self.config = config
@@ -99,8 +95,6 @@ class SeamlessM4T:
         self.tokenizer = tokenizer
         self.decoder = network.decoder(alignment_heads)
         self.vocoder_durations = vocoder_durations
-        self.unit_decoding = unit_decoding or DecodingSettings(max_new_tokens=config.t2u_max_new_tokens)
-        check_unit_decoding(self.unit_decoding)
         self.capabilities = _capabilities(config, tables, network.parts)
 
     @property
@@ -172,20 +166,27 @@ class SeamlessM4T:
         language: str,
         *,
         duration_factor: float = 1.0,
+        search: UnitSearch | None = None,
     ) -> list[Units]:
-        """Target ids with prompt, no closing </s>, and their hidden states [T, D] -> T2U unit ids, offset included.
+        """Target ids with prompt and their hidden states [T, D] -> T2U unit ids, offset included.
 
-        Each row as if it were alone; in the reference the rows of a batch see one position of padding more. The
-        reference's v1 also reads the hidden state of the closing </s>, which its v2 leaves out: who wants exactly its
-        units gives that row too.
+        Each row as if it were alone; in the reference the rows of a batch see one position of padding more. As the
+        reference, v1 also reads the closing </s>, and v2 does not.
         """
         self._check_voice(language)
         if isinstance(self.network.t2u, AutoregressiveTextToUnit):
-            return self._generated_units(self.network.t2u, hidden, language, duration_factor)
+            if search is None:
+                raise SettingsError("`search` must be given for units that come one by one, but is empty.")
+            return self._searched_units(self.network.t2u, hidden, language, duration_factor, search)
         return self._spelled_units(token_ids, hidden, duration_factor)
 
-    def _generated_units(
-        self, t2u: AutoregressiveTextToUnit, hidden: list[Tensor], language: str, duration_factor: float
+    def _searched_units(
+        self,
+        t2u: AutoregressiveTextToUnit,
+        hidden: list[Tensor],
+        language: str,
+        duration_factor: float,
+        search: UnitSearch,
     ) -> list[Units]:
         """v1: units one by one, an end among them, which the vocoder speaks as the reference's does."""
         result = [Units([], [], [])] * len(hidden)
@@ -194,9 +195,8 @@ class SeamlessM4T:
             return result
         lengths = torch.tensor([len(hidden[row]) for row in rows], device=self.device)
         states = pad_sequence([hidden[row] for row in rows], batch_first=True)  # [B, T, D]
-        ids = generate(
-            t2u.decoder, t2u.encode(states, lengths), self.unit_prompt(language), self.unit_decoding
-        )
+        source, most = t2u.encode(states, lengths), self.config.t2u_max_new_tokens
+        ids = search(t2u.decoder, source, self.unit_prompt(language), most)
         for row, units, repeats in zip(rows, ids, self._repeats(ids, duration_factor), strict=True):
             result[row] = Units(units, [], repeats)
         return result

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 import torch
 
+from seamless_stream.audio.fbank import HOP_SAMPLES, SAMPLE_RATE
 from seamless_stream.models.base import Capabilities, Prompt, Task
 from seamless_stream.models.checkpoint import CheckpointFiles
 from seamless_stream.models.speech_to_text.config import (
@@ -27,6 +28,7 @@ from seamless_stream.models.text_only import (
 from seamless_stream.nn.transformer import Decoder
 
 FAMILY = "speech_to_text"
+FRAME_MS = 1000 * HOP_SAMPLES // SAMPLE_RATE
 MULTILINGUAL_SOURCE = "eng"  # of the released checkpoints with language tokens (MuST-C)
 
 
@@ -47,16 +49,22 @@ def _languages(files: CheckpointFiles, tokenizer: SpeechToTextTokenizer) -> tupl
 
 
 def _prompt(config: SpeechToTextConfig, language_id: int | None) -> Prompt:
-    start = (config.decoder_start_token_id,)
-    return Prompt(
-        start if language_id is None else (*start, language_id), config.eos_token_id, config.pad_token_id
-    )
+    """The reference forces the language to be the first token that is found."""
+    forced = () if language_id is None else (language_id,)
+    start = (config.decoder_start_token_id, *forced)
+    return Prompt(start, config.eos_token_id, config.pad_token_id, num_forced=len(forced))
+
+
+def _capabilities(
+    files: CheckpointFiles, config: SpeechToTextConfig, tokenizer: SpeechToTextTokenizer
+) -> Capabilities:
+    source, targets = _languages(files, tokenizer)
+    return text_capabilities(FAMILY, source, tuple(targets), FRAME_MS * 2**config.num_conv_layers)
 
 
 def capabilities(files: CheckpointFiles) -> Capabilities:
     """What a checkpoint can do, without its weights; raises CheckpointError."""
-    source, targets = _languages(files, _tokenizer(files))
-    return text_capabilities(FAMILY, source, tuple(targets))
+    return _capabilities(files, parse_config(files.config), _tokenizer(files))
 
 
 def load(
@@ -66,13 +74,13 @@ def load(
     config = parse_config(files.config)
     check_preprocessor(files.preprocessor_config)
     tokenizer = _tokenizer(files)
-    source, targets = _languages(files, tokenizer)
+    _, targets = _languages(files, tokenizer)
     with torch.device("meta"):
         decoder = new_text_decoder(config, Decoder, files.alignment_heads)
         network = TextOnlyNetwork(SpeechEncoder(config), decoder)
     load_parameters(network, files.tensors, to_ours, dtype=dtype, device=device)
     return TextOnlyModel(
-        text_capabilities(FAMILY, source, tuple(targets)),
+        _capabilities(files, config, tokenizer),
         network,
         tokenizer,
         extract,

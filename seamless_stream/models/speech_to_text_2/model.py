@@ -1,9 +1,11 @@
 """Speech2Text2 as the engine sees it: how a checkpoint is loaded, and what it can do."""
 
+import math
 from collections.abc import Iterable
 
 import torch
 
+from seamless_stream.audio.fbank import SAMPLE_RATE
 from seamless_stream.models.base import Capabilities, Prompt, Task
 from seamless_stream.models.checkpoint import CheckpointFiles
 from seamless_stream.models.speech_to_text_2.config import (
@@ -44,7 +46,8 @@ def _prompt(config: SpeechToText2Config) -> Prompt:
 def capabilities(files: CheckpointFiles) -> Capabilities:
     """What a checkpoint can do, without its weights; raises CheckpointError."""
     source, target = languages_of(files)
-    return text_capabilities(FAMILY, source, (target,))
+    stride_samples = math.prod(parse_config(files.config).encoder.conv_stride)
+    return text_capabilities(FAMILY, source, (target,), 1000 * stride_samples // SAMPLE_RATE)
 
 
 def load(
