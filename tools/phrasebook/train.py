@@ -287,6 +287,12 @@ def held_out(work: Path, count: int) -> dict[str, list[Example]]:
     return found
 
 
+def repeated(sets: str) -> list[str]:
+    """ "a,b:3" -> a, b, b, b: a set of few clips is heard more often."""
+    pairs = (item.partition(":") for item in sets.split(","))
+    return [name for name, _, times in pairs for _ in range(int(times or 1))]
+
+
 def run(options: argparse.Namespace) -> None:
     """The loop: step, log, check, save, until the minutes or the steps are used up."""
     work, folder = options.work, options.work / "main"
@@ -316,7 +322,7 @@ def run(options: argparse.Namespace) -> None:
     sums: dict[str, list[float]] = {}
     while trainer.progress.step < options.steps and not stop:
         if trainer.progress.step % 200 == 0 or not batches.examples:
-            batches.examples = examples_of(work, options.sets.split(","), by_key)
+            batches.examples = examples_of(work, repeated(options.sets), by_key)
         for key, value in trainer.step(batches, options).items():
             sums.setdefault(key, []).append(value)
         trainer.progress.seconds = before + time.monotonic() - started
@@ -360,7 +366,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--work", type=Path, default=DEFAULT_WORK)
-    parser.add_argument("--sets", default="train1,train2", help="speech sets to train on, comma-separated")
+    parser.add_argument(
+        "--sets", default="train1,train2:2,train3:6,target", help="SET or SET:TIMES, with commas"
+    )
     parser.add_argument("--steps", type=int, default=10_000, help="where the learning rate reaches its end")
     parser.add_argument("--minutes", type=float, default=1e9, help="stop (resumable) after this long")
     parser.add_argument("--frames", type=int, default=5000, help="fbank frames of speech per batch")
@@ -369,8 +377,8 @@ def main() -> None:
         "--translate", type=float, default=0.5, help="share of speech targets in the other language"
     )
     parser.add_argument("--ctc", type=float, default=1.0, help="weight of the character CTC")
-    parser.add_argument("--augment", type=float, default=1.0, help="strength of the augmentation, 0 to 1")
-    parser.add_argument("--guide", type=float, default=2.0, help="weight of attention away from the diagonal")
+    parser.add_argument("--augment", type=float, default=0.7, help="strength of the augmentation, 0 to 1")
+    parser.add_argument("--guide", type=float, default=1.0, help="weight of attention away from the diagonal")
     parser.add_argument(
         "--prefix", type=float, default=0.5, help="weight of the losses on sentence beginnings"
     )
