@@ -12,6 +12,7 @@ import { CaptionList, announce, nameOf } from "./view.js";
 
 const $ = (id) => document.getElementById(id);
 const PHONE = matchMedia("(max-width: 52rem)");
+const GAUGE_MS = 100;
 const QUIET_DB = -60;
 const MAX_LAG_MS = 10_000;
 const HIGH_LAG_MS = 4_000;
@@ -42,7 +43,7 @@ let run = null;
 let session = null; // the one whose captions can be shared
 let before; // the time of earlier runs
 let wake = null; // keeps the screen on
-const level = { rms: 0, isDrawn: true };
+const level = { rms: 0, timer: 0 };
 
 // What is shown.
 
@@ -65,7 +66,7 @@ function layOut(isTwoWay, from, to) {
   $("monologue").hidden = isTwoWay;
   $("dialogue").hidden = !isTwoWay;
   if (isTwoWay) {
-    lists = [["half-a", from, to], ["half-b", to, from]].map(([id, own, other]) => {
+    lists = [["half-a", from], ["half-b", to]].map(([id, own]) => {
       const half = $(id);
       half.querySelector("h2").textContent = nameOf(own);
       const button = half.querySelector(".speak");
@@ -74,7 +75,7 @@ function layOut(isTwoWay, from, to) {
       button.disabled = run === null;
       button.setAttribute("aria-pressed", "false");
       half.dataset.language = own;
-      return new CaptionList(half.querySelector("ol"), own, other);
+      return new CaptionList(half.querySelector("ol"), own);
     });
   } else {
     lists = [new CaptionList($("captions"))];
@@ -105,10 +106,17 @@ function caption(type, detail) {
 
 // Gauges.
 
+/** Ten times a second is smooth enough, and leaves the machine to the captions. */
+function hear(rms) {
+  level.rms = Math.max(level.rms, rms);
+  if (level.timer) return;
+  level.timer = setTimeout(() => {
+    showLevel();
+    level.rms = level.timer = 0;
+  }, GAUGE_MS);
+}
+
 function showLevel() {
-  requestAnimationFrame(showLevel);
-  if (level.isDrawn) return;
-  level.isDrawn = true;
   const db = Math.max(QUIET_DB, 20 * Math.log10(level.rms || 1e-9));
   const gauge = $("level");
   gauge.style.setProperty("--part", (1 - db / QUIET_DB).toFixed(3));
@@ -170,7 +178,7 @@ function listenTo(current) {
   on("lost", ({ duration_ms }) => complain({ message: `${(duration_ms / 1000).toFixed(1)} s could not be kept while the connection was away.` }));
   on("warning", ({ detail }) => complain({ message: `The server is too busy and left out ${((detail.end_ms - detail.start_ms) / 1000).toFixed(1)} s.` }));
   on("segment.direction", ({ source_language }) => mark(source_language));
-  on("level", ({ rms }) => Object.assign(level, { rms, isDrawn: false }));
+  on("level", ({ rms }) => hear(rms));
   on("lag", showLag);
   on("speak", ({ key }) => lists.forEach((list) => list.speak(key)));
   on("end", ({ error }) => end(current, error));
@@ -189,7 +197,7 @@ function end(current, error) {
   $("pause").textContent = "Pause";
   $("show-share").disabled = true;
   for (const button of document.querySelectorAll(".speak")) button.disabled = true;
-  Object.assign(level, { rms: 0, isDrawn: false });
+  hear(0);
   settings.lock(false);
   showState(error ? "failed" : "idle");
   if (!error) return;
@@ -311,9 +319,14 @@ document.onfullscreenchange = () => !document.fullscreenElement && document.body
 $("key").onchange = probe;
 settings.onchange = () => run?.adjust(settings.sound);
 PHONE.onchange = () => ($("setup").open = true);
+$("clear").onclick = () => {
+  transcript.clear();
+  for (const list of lists) list.clear();
+  $("show-save").disabled = true;
+  $("save").close();
+};
 prepareSave(() => transcript.segments);
 prepareShare(() => linkOf(session));
-showLevel();
 
 const listener = listenerOf(location.hash);
 if (listener) {

@@ -40,8 +40,7 @@ export class Player {
   constructor(context) {
     this.node = new AudioWorkletNode(context, "player", { numberOfInputs: 0, outputChannelCount: [1] });
     this.volume = context.createGain();
-    this.analyser = context.createAnalyser();
-    this.node.connect(this.volume).connect(this.analyser).connect(context.destination);
+    this.node.connect(this.volume).connect(context.destination);
     this.state = { isPlaying: false, segment: null, waitingS: 0, numPlayed: 0, numDry: 0 };
     this.onstate = () => {};
     this.node.port.onmessage = ({ data }) => this.onstate((this.state = data));

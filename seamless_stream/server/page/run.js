@@ -53,11 +53,6 @@ export class Run extends EventTarget {
   /** The element that plays a file; null: none does. */
   media = null;
 
-  /** The player's AnalyserNode: what is really heard of the translation. */
-  get analyser() {
-    return this.#player?.analyser ?? null;
-  }
-
   /** Asks for the sound, then for a session; rejects with a SoundError or a TranslationError. */
   async start() {
     try {

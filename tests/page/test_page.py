@@ -1,0 +1,273 @@
+"""The page in a real browser: a fake microphone speaks a shipped sentence, captions appear and speech is heard."""
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.page.browser import Browser, Tab
+from tests.page.conftest import Host
+
+# Listens to whatever is sent to a loudspeaker, and keeps what is saved.
+EARS = """
+const connect = AudioNode.prototype.connect;
+const ears = [];
+AudioNode.prototype.connect = function (to, ...rest) {
+  if (to instanceof AudioDestinationNode) {
+    const ear = this.context.createAnalyser();
+    connect.call(this, ear);
+    ears.push(ear);
+  }
+  return connect.call(this, to, ...rest);
+};
+window.loudest = 0;
+setInterval(() => {
+  for (const ear of ears) {
+    const heard = new Float32Array(ear.fftSize);
+    ear.getFloatTimeDomainData(heard);
+    window.loudest = Math.max(window.loudest, Math.hypot(...heard) / Math.sqrt(heard.length));
+  }
+}, 50);
+window.saved = [];
+const make = URL.createObjectURL;
+URL.createObjectURL = (blob) => (blob instanceof File || blob.text().then((text) => saved.push(text)), make(blob));
+"""
+AUDIBLE = 0.01  # RMS; the translation is spoken at about 0.1
+TARGETS = "[...document.querySelectorAll('#captions .target')].map(e => e.textContent).join('')"
+FINISHED = "document.getElementById('announcer').textContent"
+CONTRAST = """
+(() => {
+  const channels = (color) => color.match(/[\\d.]+/g).slice(0, 3).map(Number).map((c) => c / 255)
+    .map((c) => (c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4));
+  const light = (color) => channels(color).reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
+  const ground = (e) => {
+    const color = getComputedStyle(e).backgroundColor;
+    return /, 0\\)$|transparent/.test(color) && e.parentElement ? ground(e.parentElement) : color;
+  };
+  const found = {};
+  for (const name of ["h1", "#status-text", "#welcome p:last-child", "legend", ".hint", ".field span", "#start",
+      ".segmented span", ".gauge .label", "#times", ".target .stable", ".target .unstable", ".segment time"]) {
+    for (const e of document.querySelectorAll(name)) {
+      const [one, other] = [light(getComputedStyle(e).color), light(ground(e))].sort((a, b) => b - a);
+      found[name] = Math.min(found[name] ?? 99, (one + 0.05) / (other + 0.05));
+    }
+  }
+  return found;
+})()
+"""
+
+
+def visit(tab: Tab, url: str) -> None:
+    """Opens the page and waits until it knows what the server can do."""
+    tab.resize(1280, 800)
+    tab.call("Page.addScriptToEvaluateOnNewDocument", source=EARS)
+    tab.open(url)
+    tab.wait("document.getElementById('to')?.options.length")
+
+
+def pick(tab: Tab, **values: str) -> None:
+    for name, value in values.items():
+        tab.evaluate(f"document.getElementById({name!r}).value = {value!r}")
+    tab.evaluate("document.getElementById('choices').dispatchEvent(new Event('input'))")
+
+
+def assert_clean(tab: Tab, url: str) -> None:
+    """Nothing was refused by the policy, nothing was thrown, no other host was asked."""
+    assert tab.complaints == []
+    own = (url, url.replace("http", "ws"), "blob:")
+    assert tab.requests and not [request for request in tab.requests if not request.startswith(own)]
+
+
+@dataclass
+class Spoken:
+    """A page after a session with the microphone, and what was seen meanwhile."""
+
+    tab: Tab
+    focused: list[str]
+    pending: str
+    listener: str
+
+
+@pytest.fixture(scope="module")
+def spoken(browser: Browser, daemon: str) -> Iterator[Spoken]:
+    """Tab to Start, Enter; the sentence is heard; somebody reads along; Enter again."""
+    with browser.tab() as tab, browser.tab() as other:
+        visit(tab, daemon)
+        pick(tab, to="spa")
+        focused: list[str] = []
+        while "start" not in focused:
+            assert len(focused) < 40
+            tab.press("Tab", 9)
+            focused.append(tab.evaluate("document.activeElement.id || document.activeElement.name"))
+        tab.press("Enter", 13, "\r")
+        tab.wait(TARGETS)
+        pending = tab.evaluate(TARGETS)
+        tab.click("#show-share")
+        other.open(tab.wait("document.getElementById('share-link').value"))
+        tab.press("Escape", 27)
+        other.wait(TARGETS)
+        tab.wait(FINISHED)
+        tab.wait(f"loudest > {AUDIBLE}")
+        listener = other.wait(TARGETS)
+        tab.evaluate("document.getElementById('start').focus()")
+        tab.press("Enter", 13, "\r")
+        tab.wait("document.getElementById('status').dataset.state === 'idle'")
+        other.wait("document.getElementById('status-text').textContent.includes('over')")
+        assert_clean(other, daemon)
+        yield Spoken(tab, focused, pending, listener)
+        assert_clean(tab, daemon)
+
+
+def test_captions_appear_and_speech_is_heard(spoken: Spoken) -> None:
+    tab = spoken.tab
+    text = tab.evaluate(TARGETS)
+    assert len(text) > 8 and spoken.pending
+    assert tab.evaluate("document.querySelector('#captions .target').lang") == "es"
+    assert tab.evaluate("document.querySelectorAll('#captions .unstable')[1].textContent") == ""
+    assert tab.evaluate("loudest") > AUDIBLE
+    assert tab.evaluate("document.getElementById('lag-text').textContent").endswith(" s")
+    assert spoken.listener  # who reads along has captions, too
+
+
+def test_the_keyboard_reaches_everything_in_order(spoken: Spoken) -> None:
+    order = ["device", "from", "swap", "to", "voice", "volume", "original", "duck", "gate", "start"]
+    assert [name for name in spoken.focused if name in order] == order
+    assert "kind" in spoken.focused  # where sound comes from
+
+
+def test_the_transcript_is_saved_as_subtitles(spoken: Spoken) -> None:
+    tab = spoken.tab
+    tab.click("#show-save")
+    tab.click("[data-form=srt]")
+    [text] = tab.wait("saved.length && saved")
+    first, times, *lines = text.splitlines()
+    assert first == "1" and " --> " in times and times.startswith("00:00:0")
+    assert " ".join(lines).split("  ")[0].strip() in tab.evaluate(FINISHED)
+
+
+def test_the_projector_shows_nothing_but_captions(spoken: Spoken) -> None:
+    tab = spoken.tab
+    before_px = tab.evaluate(
+        "parseFloat(getComputedStyle(document.querySelector('#captions .target')).fontSize)"
+    )
+    tab.click("#show-projector")
+    sizes = tab.wait(
+        "document.body.classList.contains('projector') && ['.target', '.bar', '.dock', '#setup']"
+        ".map(name => document.querySelector(name).getBoundingClientRect().height)"
+    )
+    large_px = tab.evaluate(
+        "parseFloat(getComputedStyle(document.querySelector('#captions .target')).fontSize)"
+    )
+    assert sizes[0] > 0 and sizes[1:] == [0, 0, 0] and large_px > 1.5 * before_px
+    tab.press("Escape", 27)
+    tab.wait("!document.body.classList.contains('projector')")
+    assert tab.evaluate("document.activeElement.id") == "show-projector"
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_text_can_be_read_in_both_schemes(spoken: Spoken, dark: bool) -> None:
+    spoken.tab.resize(1280, 800, dark=dark)
+    spoken.tab.evaluate("document.querySelector('#captions .unstable').textContent")
+    found: dict[str, float] = spoken.tab.evaluate(CONTRAST)
+    assert len(found) == 13 and not {name: ratio for name, ratio in found.items() if ratio < 4.5}
+
+
+@pytest.mark.parametrize("width", [320, 390, 768])
+def test_nothing_is_cut_at_a_phones_width(spoken: Spoken, width: int) -> None:
+    tab = spoken.tab
+    tab.resize(width, 700)
+    for selector in ("html", "#choices", "#dock", ".bar", "#captions"):
+        wide = f"(e => e.scrollWidth - e.clientWidth)(document.querySelector({selector!r}))"
+        assert tab.evaluate(wide) <= 1, selector
+    right = "document.getElementById('start').getBoundingClientRect().right"
+    assert 0 < tab.evaluate(right) <= width
+    tab.resize(1280, 800)
+
+
+def test_everything_that_can_be_operated_has_a_name(spoken: Spoken) -> None:
+    nodes: list[dict[str, Any]] = spoken.tab.call("Accessibility.getFullAXTree")["nodes"]
+    roles = {"button", "combobox", "slider", "checkbox", "radio", "meter", "textbox", "region", "heading"}
+    named = [(n["role"]["value"], n.get("name", {}).get("value", "")) for n in nodes if not n["ignored"]]
+    found = [(role, name) for role, name in named if role in roles]
+    assert {"button", "combobox", "slider", "checkbox", "radio", "meter"} <= {role for role, _ in found}
+    assert not [role for role, name in found if not name.strip()]
+    live = "['#status', '#notice', '#announcer'].map(n => (e => e.role || e.ariaLive)(document.querySelector(n)))"
+    assert spoken.tab.evaluate(live) == ["status", "alert", "polite"]
+
+
+def test_a_file_becomes_captions(browser: Browser, daemon: str, sentence: Path) -> None:
+    with browser.tab() as tab:
+        visit(tab, daemon)
+        pick(tab, to="spa")
+        tab.click("[name=kind][value=file]")
+        tab.choose_file("#file", sentence)
+        tab.click("#fast")
+        tab.click("#start")
+        tab.wait(FINISHED)
+        tab.wait("document.getElementById('status').dataset.state === 'idle'")
+        assert tab.evaluate("loudest") == 0  # captions only
+        assert_clean(tab, daemon)
+
+
+def test_a_file_is_heard_while_it_is_translated(browser: Browser, host: Host, sentence: Path) -> None:
+    with host() as hosted, browser.tab() as tab:
+        visit(tab, hosted.url)
+        tab.click("[name=kind][value=file]")
+        tab.choose_file("#file", sentence)
+        tab.click("#start")
+        tab.wait(f"loudest > {AUDIBLE}")
+        tab.click("#pause")
+        tab.wait("document.getElementById('pause').textContent === 'Play'")
+        tab.click("#start")
+        tab.wait("document.getElementById('status').dataset.state === 'idle'")
+        assert_clean(tab, hosted.url)
+
+
+def test_a_refused_microphone_is_told(browser: Browser, host: Host) -> None:
+    with host() as hosted, browser.tab(grants=False) as tab:
+        visit(tab, hosted.url)
+        tab.click("#start")
+        tab.wait("document.getElementById('notice-text').textContent.includes('use the microphone')")
+        assert tab.evaluate("document.getElementById('start').textContent") == "Start"
+        assert_clean(tab, hosted.url)
+
+
+def test_a_full_server_and_a_missing_key_are_told(browser: Browser, host: Host) -> None:
+    with host(keys=("secret",), max_sessions=1) as hosted, browser.tab() as tab, browser.tab() as other:
+        for page in (tab, other):
+            page.resize(1280, 800)
+            page.open(hosted.url)
+            page.wait("document.getElementById('notice-text')?.textContent.includes('needs a key')")
+            assert page.evaluate("document.activeElement.id") == "key"
+            for letter in "secret":
+                page.press(letter, ord(letter.upper()), letter)
+            page.press("Tab", 9)
+            page.wait("document.getElementById('to').options.length")
+        tab.click("#start")
+        tab.wait("document.getElementById('status').dataset.state === 'open'")
+        other.click("#start")
+        other.wait("document.getElementById('notice-text').textContent.includes('server is full')")
+        # The refusals themselves are failed handshakes, which browsers write down; nothing else may be.
+        assert not [text for text in tab.complaints + other.complaints if "WebSocket" not in text]
+
+
+def test_times_are_those_of_the_whole_visit(browser: Browser, host: Host) -> None:
+    """A second Start goes on behind the first: the captions of both are kept, with rising times."""
+    with host() as hosted, browser.tab() as tab:
+        visit(tab, hosted.url)
+        for count in (1, 2):
+            tab.click("#start")
+            tab.wait(f"document.querySelectorAll('#captions .segment').length >= {count}")
+            time.sleep(0.3)
+            tab.click("#start")
+            tab.wait("document.getElementById('status').dataset.state === 'idle'")
+        starts = tab.evaluate(
+            "[...document.querySelectorAll('time')].map(e => parseFloat(e.dateTime.slice(2)))"
+        )
+        keys = tab.evaluate("[...document.querySelectorAll('.segment')].map(e => e.dataset.key)")
+        assert starts == sorted(starts) and len(set(keys)) == len(keys)
+        assert {key.split("/")[0] for key in keys} == {"0", "1"}, json.dumps(keys)
