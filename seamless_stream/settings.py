@@ -247,6 +247,7 @@ class SessionSettings:
     """What one session wants from the model; languages in any form that `languages.py` resolves."""
 
     target_languages: tuple[str, ...] = ()
+    unspoken_languages: tuple[str, ...] = ()  # of which only the text is wanted, where the task gives speech
     source_language: str | None = None  # needed for text input and for asr; speech needs none
     task: Task | None = None  # None: chosen by what goes in and what is wanted
     speaker: int = 0

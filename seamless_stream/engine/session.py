@@ -284,6 +284,7 @@ class Session:
         num_committed = self.policy.commit(list(line.hypotheses), is_whole)
         line.committed = hypothesis.token_ids[:num_committed]
         line.hidden = decoded.hidden[: line.num_given + num_committed]
+        line.score = hypothesis.score
         if not source_finished:
             self._show(segment, line, hypothesis)
             return
@@ -324,7 +325,9 @@ class Session:
         text = self._tokenizer.decode(list(line.committed))
         compute_s = segment.compute_s / len(segment.lines)
         place = (segment.start_s, segment.end_s)
-        segment.events.append(Final(segment.number, line.language, text, *place, line.committed, compute_s))
+        segment.events.append(
+            Final(segment.number, line.language, text, *place, line.committed, compute_s, line.score)
+        )
 
     def change_targets(self, languages: tuple[str, ...]) -> None:
         """Translate into these from the next segment on; the engine has checked them."""
@@ -335,7 +338,7 @@ class Session:
     def _add_voices(self) -> None:
         if self.settings.task in ("s2st", "t2st"):
             for language in self.settings.target_languages:
-                if language not in self.voices:
+                if language not in self.voices and language not in self.settings.unspoken_languages:
                     self.voices[language] = Voice(
                         self.id, self.settings, self._model.capabilities, self._tokenizer
                     )
