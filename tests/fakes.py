@@ -18,6 +18,7 @@ from seamless_stream.models.base import (
     Listening,
     Prompt,
     Units,
+    UnitSearch,
 )
 from seamless_stream.nn.state import State
 
@@ -141,6 +142,7 @@ class FakeTranslator:
         language: str,
         *,
         duration_factor: float = 1.0,
+        search: UnitSearch | None = None,
     ) -> list[Units]:
         """Two units a word, each the number of its token."""
         for ids, states in zip(token_ids, hidden, strict=True):
