@@ -87,4 +87,30 @@ class TargetsChanged:
     languages: tuple[str, ...]
 
 
-Event = SegmentStarted | Partial | Final | Speech | SegmentEnded | Skipped | Failed | TargetsChanged
+@dataclass(frozen=True)
+class Decided:
+    """What a policy made of one hypothesis; only where the setting `session.explains` asks for it.
+
+    A token looked at its frame, one of `num_frames` between `from_s` and `until_s` of source: the audio that was heard.
+    The tokens up to `num_before` were committed already, those up to `num_committed` are now. A word that may go on
+    takes away those up to `num_believed`; `rule` (of `engine.policy`) holds the rest because of the token at `place`,
+    and `guard` says why only `num_guarded` of them were shown to the policy at all.
+    """
+
+    segment: int
+    language: str
+    from_s: float
+    until_s: float
+    pieces: tuple[str, ...]
+    frames: tuple[int, ...]  # empty: the policy needs none
+    num_frames: int
+    num_before: int
+    num_committed: int
+    num_believed: int
+    num_guarded: int
+    rule: str
+    place: int
+    guard: str
+
+
+Event = SegmentStarted | Partial | Final | Speech | SegmentEnded | Skipped | Failed | TargetsChanged | Decided

@@ -256,6 +256,7 @@ class SessionSettings:
     policy: PolicySettings = field(default_factory=PolicySettings)
     speech: SpeechSettings = field(default_factory=SpeechSettings)
     is_live: bool = False  # somebody listens: rather leave something out than fall behind
+    explains: bool = False  # an event Decided for every hypothesis: why text waits
     decoding: DecodingSettings = field(default_factory=DecodingSettings)
     unit_decoding: UnitDecodingSettings = field(default_factory=UnitDecodingSettings)
     segmentation: SegmenterSettings = field(default_factory=SegmenterSettings)

@@ -318,10 +318,14 @@ class Engine:
         return [self._writing(session, segment, line, encoded) for line in segment.lines.values()]
 
     def _writing(self, session: Session, segment: Segment, line: Line, encoded: EncoderOutput) -> Writing:
-        watcher = LineWatcher(line, segment, session.policy, self._inside_word, encoded)
+        is_last = segment.is_heard and not session.goes_on(segment)
+        watcher = LineWatcher(line, segment, session.policy, self._inside_word, encoded, is_last=is_last)
         prompt = line.full_prompt(self._banned_at_start)
-        if segment.is_heard and not session.goes_on(segment):
-            sentence = Sentence(prompt, session.settings.decoding)
+        if is_last:
+            decoding = session.settings.decoding
+            # No policy asks where the last words were said, only an explanation does; beams cannot be watched.
+            watches = session.settings.explains and decoding.beams == 1
+            sentence = Sentence(prompt, decoding, watcher if watches else None)
         else:
             sentence = Sentence(prompt, session.open_decoding, watcher)
         return Writing(session.id, segment, line, sentence, watcher, encoded, segment.is_heard)

@@ -1,12 +1,13 @@
 """Policies: rules that say how many tokens of a hypothesis to commit, given what has been heard.
 
-A policy is a small pure class; it sees hypotheses and answers with a number, it keeps nothing and emits nothing.
-All of them cut between words only, and none takes back what was committed. Knows no tensors and no text.
+A policy is a small pure class; it sees hypotheses and answers with a number and the rule behind it, it keeps nothing
+and emits nothing. All of them cut between words only, and none takes back what was committed. Knows no tensors and no
+text.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
-from typing import Final, Protocol
+from dataclasses import dataclass, replace
+from typing import Final, Literal, Protocol
 
 from seamless_stream.audio.fbank import SAMPLE_RATE
 from seamless_stream.engine.hypothesis import Hypothesis
@@ -16,14 +17,30 @@ from seamless_stream.settings import PolicyName, PolicySettings
 SPACELESS: Final = frozenset({"cmn", "cmn_Hans", "cmn_Hant", "yue", "jpn", "tha", "lao", "khm", "mya"})
 
 
+# What holds the first token that is not believed; "none": all are. "end" commits everything, the source has finished.
+Rule = Literal[
+    "none", "end", "segment", "wait-k", "hold-n", "first", "agreement", "attention", "unknown", "rewind"
+]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a policy makes of a hypothesis, the words that may go on taken off."""
+
+    num_tokens: int  # never change again
+    num_believed: int  # before such words were taken off
+    rule: Rule
+    place: int  # the token that the rule is about
+
+
 class Policy(Protocol):
     """What a session asks while and after a hypothesis grows."""
 
     wants_open_segments: bool  # False: no hypothesis is computed before the segment has ended
     wants_attention: bool  # hypotheses need `frames`
-    memory: int  # how many hypotheses `commit` looks at, the newest included
+    memory: int  # how many hypotheses `judge` looks at, the newest included
 
-    def commit(self, hypotheses: Sequence[Hypothesis], source_finished: bool) -> int:
+    def judge(self, hypotheses: Sequence[Hypothesis], source_finished: bool) -> Verdict:
         """Hypotheses of one segment and language, the newest last -> how many tokens of it never change again.
 
         At least its `num_committed`; all of them once the source has finished.
@@ -59,6 +76,26 @@ def whole_words(hypothesis: Hypothesis, num_tokens: int) -> int:
     return max(num_tokens, hypothesis.num_committed)
 
 
+def cut(hypothesis: Hypothesis, num_believed: int, rule: Rule) -> Verdict:
+    """Commit the whole words of the tokens that are believed."""
+    num_believed = max(num_believed, hypothesis.num_committed)
+    if num_believed >= len(hypothesis.token_ids):
+        rule = "none"
+    return Verdict(whole_words(hypothesis, num_believed), num_believed, rule, num_believed)
+
+
+def everything(hypothesis: Hypothesis) -> Verdict:
+    """The source has finished."""
+    num_tokens = len(hypothesis.token_ids)
+    return Verdict(num_tokens, num_tokens, "end", num_tokens)
+
+
+def nothing(hypothesis: Hypothesis, rule: Rule) -> Verdict:
+    """No more than there was."""
+    first = hypothesis.num_committed
+    return Verdict(first, first, rule, first)
+
+
 # --- policies --------------------------------------------------------------------------------------
 
 
@@ -69,10 +106,10 @@ class Segment:
     wants_attention = False
     memory = 1
 
-    def commit(self, hypotheses: Sequence[Hypothesis], source_finished: bool) -> int:
+    def judge(self, hypotheses: Sequence[Hypothesis], source_finished: bool) -> Verdict:
         """All or nothing."""
         newest = hypotheses[-1]
-        return len(newest.token_ids) if source_finished else newest.num_committed
+        return everything(newest) if source_finished else nothing(newest, "segment")
 
     def stops(self, hypothesis: Hypothesis) -> bool:
         """Never."""
@@ -91,13 +128,13 @@ class WaitK:
         self._k = k
         self._step_samples = step_ms * SAMPLE_RATE // 1_000
 
-    def commit(self, hypotheses: Sequence[Hypothesis], source_finished: bool) -> int:
+    def judge(self, hypotheses: Sequence[Hypothesis], source_finished: bool) -> Verdict:
         """The words that the steps heard so far allow."""
         newest = hypotheses[-1]
         if source_finished:
-            return len(newest.token_ids)
+            return everything(newest)
         ends = [*self._starts(newest), len(newest.token_ids)]
-        return whole_words(newest, ends[min(self._num_words(newest), len(ends) - 1)])
+        return cut(newest, ends[min(self._num_words(newest), len(ends) - 1)], "wait-k")
 
     def stops(self, hypothesis: Hypothesis) -> bool:
         """Once a word beyond the allowed ones has begun."""
@@ -120,11 +157,12 @@ class HoldN:
     def __init__(self, n: int) -> None:
         self._n = n
 
-    def commit(self, hypotheses: Sequence[Hypothesis], source_finished: bool) -> int:
+    def judge(self, hypotheses: Sequence[Hypothesis], source_finished: bool) -> Verdict:
         """See the class."""
         newest = hypotheses[-1]
-        num_tokens = len(newest.token_ids)
-        return num_tokens if source_finished else whole_words(newest, num_tokens - self._n)
+        if source_finished:
+            return everything(newest)
+        return cut(newest, len(newest.token_ids) - self._n, "hold-n")
 
     def stops(self, hypothesis: Hypothesis) -> bool:
         """Never: where the end is, is known only there."""
@@ -140,20 +178,22 @@ class LocalAgreement:
     def __init__(self, n: int) -> None:
         self.memory = n
 
-    def commit(self, hypotheses: Sequence[Hypothesis], source_finished: bool) -> int:
+    def judge(self, hypotheses: Sequence[Hypothesis], source_finished: bool) -> Verdict:
         """The longest common prefix; its last word must be whole in each of the hypotheses."""
         newest = hypotheses[-1]
         if source_finished:
-            return len(newest.token_ids)
+            return everything(newest)
         recent = hypotheses[-self.memory :]
         if len(recent) < self.memory:
-            return newest.num_committed
+            return nothing(newest, "first")
         columns = zip(*(hypothesis.token_ids for hypothesis in recent), strict=False)
         alike = [len(set(column)) == 1 for column in columns]
-        num_tokens = [*alike, False].index(False)
+        num_tokens = num_alike = [*alike, False].index(False)
         while num_tokens and not all(ends_word(hypothesis, num_tokens) for hypothesis in recent):
             num_tokens -= 1
-        return max(num_tokens, newest.num_committed)
+        first = newest.num_committed
+        rule: Rule = "agreement" if num_alike < len(newest.token_ids) else "none"
+        return Verdict(max(num_tokens, first), max(num_alike, first), rule, max(num_alike, first))
 
     def stops(self, hypothesis: Hypothesis) -> bool:
         """Never: the next hypothesis is compared with all of this one."""
@@ -176,19 +216,20 @@ class AlignAtt:
         self._num_frames = num_frames
         self._rewind_frames = rewind_frames
 
-    def commit(self, hypotheses: Sequence[Hypothesis], source_finished: bool) -> int:
+    def judge(self, hypotheses: Sequence[Hypothesis], source_finished: bool) -> Verdict:
         """See the class."""
         newest = hypotheses[-1]
         num_tokens = len(newest.token_ids)
         if source_finished:
-            return num_tokens
+            return everything(newest)
         first, known = newest.num_committed, len(newest.frames)
         # A token that the decoder has not been given yet has no frame, and waits.
         end = num_tokens if newest.is_complete else max(first, known)
         held = next((i for i in range(first, known) if self._is_held(newest, i)), end)
-        if any(self._is_rewound(newest, i) for i in range(first, min(held, known))):
-            return first
-        return whole_words(newest, held)
+        back = next((i for i in range(first, min(held, known)) if self._is_rewound(newest, i)), None)
+        if back is not None:
+            return Verdict(first, first, "rewind", back)
+        return cut(newest, held, "attention" if held < known else "unknown")
 
     def stops(self, hypothesis: Hypothesis) -> bool:
         """At the first held token, and where the attention has jumped back."""

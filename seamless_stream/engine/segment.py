@@ -196,11 +196,19 @@ class LineWatcher:
     """Turns a growing sentence into hypotheses for the policy; `decoding.Watcher`."""
 
     def __init__(
-        self, line: Line, segment: Segment, policy: Policy, inside_word: np.ndarray, encoded: EncoderOutput
+        self,
+        line: Line,
+        segment: Segment,
+        policy: Policy,
+        inside_word: np.ndarray,
+        encoded: EncoderOutput,
+        *,
+        is_last: bool = False,
     ) -> None:
         self._line = line
         self._policy = policy
         self._inside_word = inside_word  # [V]
+        self._is_last = is_last  # nothing is held any more
         self._num_frames = int(encoded.lengths[0])
         self._heard_samples = segment.listening.heard_samples if segment.listening is not None else 0
         self._alignment = Alignment(line.num_given) if policy.wants_attention else None
@@ -212,7 +220,7 @@ class LineWatcher:
 
     def stops(self, token_ids: Sequence[int]) -> bool:
         """The policy's word on the sentence so far."""
-        return self._policy.stops(self.hypothesis(token_ids, 0.0, is_complete=False))
+        return not self._is_last and self._policy.stops(self.hypothesis(token_ids, 0.0, is_complete=False))
 
     def hypothesis(self, token_ids: Sequence[int], score: float, *, is_complete: bool) -> Hypothesis:
         """Free tokens behind the committed ones -> the whole hypothesis."""

@@ -14,6 +14,7 @@ from seamless_stream.audio.fbank import SAMPLE_RATE
 from seamless_stream.audio.segmenter import SegmentAudio, SegmentClosed, SegmentEvent, SegmentOpened
 from seamless_stream.engine.alignment import carry_over
 from seamless_stream.engine.decoding import Decoded
+from seamless_stream.engine.explain import decided
 from seamless_stream.engine.guards import guard
 from seamless_stream.engine.hypothesis import Hypothesis
 from seamless_stream.engine.load import Overload, Relief
@@ -273,7 +274,7 @@ class Session:
         self, segment: Segment, line: Line, hypothesis: Hypothesis, decoded: Decoded, *, source_finished: bool
     ) -> None:
         """A new hypothesis: commit what the policy says and tell the driver."""
-        guarded = guard(hypothesis)
+        guarded, raw = guard(hypothesis), hypothesis
         hypothesis = guarded.hypothesis
         if guarded.reason and source_finished:  # before that, waiting is nothing worth telling
             segment.events.append(Skipped(segment.number, "text", guarded.reason))
@@ -281,9 +282,12 @@ class Session:
             line.hypotheses.popleft()
         line.hypotheses.append(hypothesis)
         is_whole = source_finished and not self.goes_on(segment)
-        num_committed = self.policy.commit(list(line.hypotheses), is_whole)
-        line.committed = hypothesis.token_ids[:num_committed]
-        line.hidden = decoded.hidden[: line.num_given + num_committed]
+        verdict = self.policy.judge(list(line.hypotheses), is_whole)
+        line.committed = hypothesis.token_ids[: verdict.num_tokens]
+        line.hidden = decoded.hidden[: line.num_given + verdict.num_tokens]
+        if self.settings.explains:
+            pieces = self._tokenizer.pieces(list(raw.token_ids))
+            segment.events.append(decided(segment, pieces, raw, guarded, verdict))
         line.score = hypothesis.score
         if not source_finished:
             self._show(segment, line, hypothesis)

@@ -52,15 +52,15 @@ def policy_of(name: PolicyName, **settings: int) -> Policy:
 
 def test_segment_commits_nothing_before_the_end_and_everything_at_it() -> None:
     whole = hypothesis("_a b _c")
-    assert Segment().commit([whole], source_finished=False) == 0
-    assert Segment().commit([whole], source_finished=True) == 3
+    assert Segment().judge([whole], source_finished=False).num_tokens == 0
+    assert Segment().judge([whole], source_finished=True).num_tokens == 3
     assert not Segment().wants_open_segments
 
 
 @pytest.mark.parametrize("name", OPEN)
 def test_the_end_of_the_source_commits_everything(name: PolicyName) -> None:
     whole = hypothesis("_a b _c d", (1, 2, 19, 19), complete=False)
-    assert policy_of(name).commit([whole], source_finished=True) == 4
+    assert policy_of(name).judge([whole], source_finished=True).num_tokens == 4
 
 
 def test_a_cut_never_leaves_a_word_in_two() -> None:
@@ -80,60 +80,60 @@ def test_wait_k_gives_a_word_for_every_step_after_the_first_k() -> None:
     policy = WaitK(k=3, step_ms=320)
     words = hypothesis("_a _b b _c c _d")
     heard = [replace(words, heard_samples=step * 5_120) for step in range(9)]
-    assert [policy.commit([h], False) for h in heard] == [0, 0, 0, 1, 3, 5, 6, 6, 6]
-    assert policy.commit([replace(heard[3], heard_samples=4 * 5_120 - 1)], False) == 1
+    assert [policy.judge([h], False).num_tokens for h in heard] == [0, 0, 0, 1, 3, 5, 6, 6, 6]
+    assert policy.judge([replace(heard[3], heard_samples=4 * 5_120 - 1)], False).num_tokens == 1
 
 
 def test_wait_k_stops_at_the_first_word_too_many() -> None:
     policy = WaitK(k=2, step_ms=500)  # 1 s heard: one word
     growing = [hypothesis(words, complete=False) for words in ("_a", "_a b", "_a b _c")]
     assert [policy.stops(h) for h in growing] == [False, False, True]
-    assert policy.commit([growing[-1]], False) == 2
-    assert policy.commit([growing[1]], False) == 0  # the word may go on
+    assert policy.judge([growing[-1]], False).num_tokens == 2
+    assert policy.judge([growing[1]], False).num_tokens == 0  # the word may go on
 
 
 def test_hold_n_keeps_the_last_tokens_back_and_then_the_broken_word() -> None:
     whole = hypothesis("_a b _c d _e _f")
-    assert [HoldN(n).commit([whole], False) for n in range(8)] == [6, 5, 4, 2, 2, 0, 0, 0]
-    assert HoldN(9).commit([replace(whole, num_committed=2)], False) == 2
+    assert [HoldN(n).judge([whole], False).num_tokens for n in range(8)] == [6, 5, 4, 2, 2, 0, 0, 0]
+    assert HoldN(9).judge([replace(whole, num_committed=2)], False).num_tokens == 2
 
 
 def test_local_agreement_needs_two_hypotheses_and_whole_words_in_both() -> None:
     policy = LocalAgreement(2)
     first, second = hypothesis("_the _dog _runs"), hypothesis("_the _dog s _run")
-    assert policy.commit([first], False) == 0
-    assert policy.commit([first, second], False) == 1  # "dog" has become "dogs"
-    assert policy.commit([first, first], False) == 3
-    assert policy.commit([hypothesis("_a"), first, first], False) == 3  # older ones do not count
-    assert policy.commit([first, hypothesis("_a")], False) == 0
-    assert policy.commit([first, replace(second, num_committed=2)], False) == 2
+    assert policy.judge([first], False).num_tokens == 0
+    assert policy.judge([first, second], False).num_tokens == 1  # "dog" has become "dogs"
+    assert policy.judge([first, first], False).num_tokens == 3
+    assert policy.judge([hypothesis("_a"), first, first], False).num_tokens == 3  # older ones do not count
+    assert policy.judge([first, hypothesis("_a")], False).num_tokens == 0
+    assert policy.judge([first, replace(second, num_committed=2)], False).num_tokens == 2
 
 
 def test_local_agreement_of_an_unfinished_end_waits_for_the_last_word() -> None:
     cut = hypothesis("_the _dog", complete=False)
-    assert LocalAgreement(2).commit([cut, cut], False) == 1
+    assert LocalAgreement(2).judge([cut, cut], False).num_tokens == 1
 
 
 def test_alignatt_commits_up_to_the_first_token_that_looks_at_the_last_frames() -> None:
     policy = AlignAtt(num_frames=4, rewind_frames=25)  # 20 frames: 16 and later wait
-    assert policy.commit([hypothesis("_a _b _c _d", (2, 9, 16, 5))], False) == 2
-    assert policy.commit([hypothesis("_a _b _c _d", (2, 9, 15, 15))], False) == 4
-    assert policy.commit([hypothesis("_a _b", (16, 3))], False) == 0
+    assert policy.judge([hypothesis("_a _b _c _d", (2, 9, 16, 5))], False).num_tokens == 2
+    assert policy.judge([hypothesis("_a _b _c _d", (2, 9, 15, 15))], False).num_tokens == 4
+    assert policy.judge([hypothesis("_a _b", (16, 3))], False).num_tokens == 0
 
 
 def test_alignatt_keeps_the_last_word_only_where_the_next_token_shows_that_it_is_whole() -> None:
     policy = AlignAtt(num_frames=4, rewind_frames=25)
-    assert policy.commit([hypothesis("_a _b _c", (2, 9, 17), complete=False)], False) == 2
-    assert policy.commit([hypothesis("_a _b c", (2, 9, 17), complete=False)], False) == 1
-    assert policy.commit([hypothesis("_a _b", (2, 9), complete=True)], False) == 2
-    assert policy.commit([hypothesis("_a _b", (2, 9), complete=False)], False) == 1
+    assert policy.judge([hypothesis("_a _b _c", (2, 9, 17), complete=False)], False).num_tokens == 2
+    assert policy.judge([hypothesis("_a _b c", (2, 9, 17), complete=False)], False).num_tokens == 1
+    assert policy.judge([hypothesis("_a _b", (2, 9), complete=True)], False).num_tokens == 2
+    assert policy.judge([hypothesis("_a _b", (2, 9), complete=False)], False).num_tokens == 1
 
 
 def test_alignatt_does_not_take_back_what_is_committed() -> None:
     policy = AlignAtt(num_frames=4, rewind_frames=25)
     held_again = hypothesis("_a _b _c _d", (2, 18, 10, 17), committed=2)
-    assert policy.commit([held_again], False) == 3
-    assert policy.commit([replace(held_again, num_committed=4)], False) == 4
+    assert policy.judge([held_again], False).num_tokens == 3
+    assert policy.judge([replace(held_again, num_committed=4)], False).num_tokens == 4
 
 
 def test_alignatt_stops_at_the_first_held_token_but_not_for_committed_ones() -> None:
@@ -146,9 +146,9 @@ def test_alignatt_stops_at_the_first_held_token_but_not_for_committed_ones() -> 
 
 def test_alignatt_holds_a_token_whose_frame_is_not_known_yet() -> None:
     policy = AlignAtt(num_frames=4, rewind_frames=25)
-    assert policy.commit([hypothesis("_a _b _c", (2, 9), complete=False)], False) == 2
-    assert policy.commit([hypothesis("_a _b c", (2, 9), complete=False)], False) == 1
-    assert policy.commit([hypothesis("_a _b _c", (2,), complete=False, committed=2)], False) == 2
+    assert policy.judge([hypothesis("_a _b _c", (2, 9), complete=False)], False).num_tokens == 2
+    assert policy.judge([hypothesis("_a _b c", (2, 9), complete=False)], False).num_tokens == 1
+    assert policy.judge([hypothesis("_a _b _c", (2,), complete=False, committed=2)], False).num_tokens == 2
     assert policy.stops(hypothesis("_a _b _c", (2, 17), complete=False))
     assert not policy.stops(hypothesis("_a _b _c", (2, 9), complete=False))
 
@@ -156,10 +156,10 @@ def test_alignatt_holds_a_token_whose_frame_is_not_known_yet() -> None:
 def test_alignatt_believes_nothing_of_a_hypothesis_that_jumps_back() -> None:
     policy = AlignAtt(num_frames=4, rewind_frames=25)
     back = replace(hypothesis("_a _b _c _d", (3, 40, 16, 14), committed=2), num_frames=60)
-    assert policy.commit([back], False) == 2
+    assert policy.judge([back], False).num_tokens == 2
     assert policy.stops(back)
     near = replace(back, frames=(3, 40, 16, 15))
-    assert policy.commit([near], False) == 4
+    assert policy.judge([near], False).num_tokens == 4
     assert not policy.stops(near)
 
 
@@ -186,7 +186,7 @@ def test_random_hypotheses_are_cut_between_words_and_beyond_what_is_committed(na
             )
             for own in ids
         ]
-        num = policy.commit(recent, False)
+        num = policy.judge(recent, False).num_tokens
         newest = recent[-1]
         assert committed <= num <= length
         is_whole = newest.is_complete if num == length else newest.starts_word[num]
