@@ -15,7 +15,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from seamless_stream.errors import SettingsError
-from seamless_stream.server.messages import SessionChange
+from seamless_stream.server.changes import SessionChange
 from seamless_stream.server.tokens import PREFIX, ClientSecrets
 from seamless_stream.settings import Readers, ServerSettings
 

@@ -25,6 +25,7 @@ from websockets.typing import Subprotocol
 from seamless_stream.engine.worker import Look
 from seamless_stream.server import static
 from seamless_stream.server.access import Access, Grant, token_of
+from seamless_stream.server.changes import SecretRequest
 from seamless_stream.server.configuration import apply, initial
 from seamless_stream.server.connection import Connection
 from seamless_stream.server.connection import refuse as refuse_socket
@@ -39,7 +40,7 @@ from seamless_stream.server.http import (
     respond_json,
 )
 from seamless_stream.server.listeners import Audience, run_listener, stream_events
-from seamless_stream.server.messages import Dialect, SecretRequest
+from seamless_stream.server.messages import Dialect
 from seamless_stream.server.metrics import CONTENT_TYPE
 from seamless_stream.server.protocol import NATIVE, TRY_LATER, ProtocolError, build, schema
 from seamless_stream.server.served import Service, unknown_session

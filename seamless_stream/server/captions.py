@@ -1,7 +1,7 @@
-"""What the engine tells, as messages of the wire: segment ids, revisions, appended text, speech on the output clock.
+"""What the engine tells, as messages of the wire: segment ids, revisions, appended text, speech on the output clocks.
 
 Pure: one object per session, fed with the engine's events in their order. Both dialects come from here: ours has
-segments and binary speech, the OpenAI one gets the appended text and base64 speech alone.
+segments, languages and binary speech, the OpenAI one gets the appended text and base64 speech alone.
 """
 
 import base64
@@ -13,8 +13,11 @@ from typing import Final
 from seamless_stream import events
 from seamless_stream.audio.pcm import Samples, to_bytes
 from seamless_stream.audio.resample import Resampler
+from seamless_stream.models.base import Capabilities
 from seamless_stream.server import messages
-from seamless_stream.server.messages import Dialect, ServerMessage
+from seamless_stream.server.dialogue import Dialogue
+from seamless_stream.server.languages import Languages
+from seamless_stream.server.messages import Dialect, Role, ServerMessage
 from seamless_stream.server.protocol import audio_frame
 
 # Languages that put no space between sentences.
@@ -30,13 +33,34 @@ def ms(seconds: float) -> int:
 
 @dataclass
 class Line:
-    """What was said so far of one segment."""
+    """What was said so far of one segment in one language."""
 
     stable: str = ""
     rev: int = 0
     resampler: Resampler | None = None
     first_sample: int = 0  # of its speech on the output clock
     num_samples: int = 0
+
+
+@dataclass
+class Segment:
+    """One that is open; the targets are those it began with."""
+
+    number: int  # of the session
+    targets: tuple[str, ...]
+    lines: dict[str, Line] = field(default_factory=dict)
+    source: str | None = None  # the language that is spoken, where that matters and is known
+    finals: dict[str, events.Final] = field(default_factory=dict)  # held until it is
+    speech: list[events.Speech] = field(default_factory=list)  # as well
+
+    @property
+    def name(self) -> str:
+        """Its id on the wire."""
+        return f"s{self.number}"
+
+    def line(self, code: str) -> Line:
+        """Of one language."""
+        return self.lines.setdefault(code, Line())
 
 
 @dataclass
@@ -48,19 +72,43 @@ class Captions:
     names: dict[str, str] = field(
         default_factory=dict
     )  # the engine's language code -> as the client wrote it
-    num_finals: int = 0
-    num_samples: int = 0  # of speech: the output clock
-    _lines: dict[int, Line] = field(default_factory=dict)
+    targets: tuple[str, ...] = ()  # the engine's codes; segments that begin later have these
+    transcribed: str | None = None  # the language that is written down as it was said
+    dialogue: Dialogue | None = None  # in its place: who speaks is a matter of each segment
+    pre_roll_ms: int = 300  # of a segment, before its speech
+    num_finals: int = 0  # segments of which there was one
+    clocks: dict[int, int] = field(default_factory=dict)  # samples said, by the target's place
+    _segments: dict[int, Segment] = field(default_factory=dict)
     _offset_s: float = 0.0
     _first_segment: int = 0  # number of the engine's segment 0
     _num_segments: int = 0
     _num_frames: int = 0
-    _has_text: bool = False
+    _has_text: set[Role | None] = field(default_factory=set)
+
+    @property
+    def num_samples(self) -> int:
+        """Of speech, in all languages."""
+        return sum(self.clocks.values())
+
+    def follow(self, languages: Languages, capabilities: Capabilities, start_ms: int) -> None:
+        """These are the languages of what comes behind this place of the input."""
+        self.names |= languages.names
+        self.targets = tuple(target.code for target in languages.targets)
+        source = None if languages.source is None else languages.source.code
+        is_wanted = languages.is_transcribed(capabilities) and source not in self.targets
+        self.transcribed = source if is_wanted else None
+        if not languages.is_two_way:
+            self.dialogue = None
+            return
+        first, second = self.targets
+        if self.dialogue is None or self.dialogue.codes != (first, second):
+            self.dialogue = Dialogue((first, second))
+        self.dialogue.declare(start_ms, source)
 
     def restart(self, offset_s: float) -> None:
         """The next events come from a new session of the engine, which began at this source time."""
         self._offset_s, self._first_segment = offset_s, self._num_segments
-        self._lines.clear()
+        self._segments.clear()
 
     def convert(self, event: events.Event, elapsed_ms: int) -> list[Outgoing]:
         """The messages of one event; `elapsed_ms` is the source time heard by now."""
@@ -71,79 +119,150 @@ class Captions:
 
     def _messages(self, event: events.Event, elapsed_ms: int) -> Iterator[Outgoing]:
         number = self._first_segment + event.segment
-        name, line = f"s{number}", self._lines.setdefault(event.segment, Line())
+        segment = self._segments.setdefault(event.segment, Segment(number, self.targets))
         if isinstance(event, events.SegmentStarted):
-            self._num_segments = max(self._num_segments, number + 1)
-            yield messages.SegmentStarted(name, self._ms(event.start_s))
+            yield from self._start(event, segment)
         elif isinstance(event, events.Partial):
-            yield from self._partial(event, name, line, elapsed_ms)
+            yield from self._partial(event, segment, elapsed_ms)
         elif isinstance(event, events.Final):
-            yield from self._final(event, name, line, elapsed_ms)
+            yield from self._final(event, segment, elapsed_ms)
         elif isinstance(event, events.Speech):
-            if line.resampler is None:
-                line.resampler = Resampler(event.rate, self.output_rate)
-                line.first_sample = self.num_samples
-            yield from self._speech(line.resampler.push(event.samples), number, line, elapsed_ms)
+            yield from self._speak(event, segment, elapsed_ms)
         elif isinstance(event, events.SegmentEnded):
-            yield from self._end(event, number, line, elapsed_ms)
+            yield from self._end(event, segment, elapsed_ms)
         elif isinstance(event, events.Failed):
-            yield messages.SegmentCancelled(name, event.message)
+            yield messages.SegmentCancelled(segment.name, event.message)
         elif isinstance(event, events.Skipped):
-            yield messages.Skipped(name, event.what, event.reason)
-        else:
-            yield messages.TargetChanged(name, self._name(event.languages[0]))
+            yield messages.Skipped(segment.name, event.what, event.reason)
+        elif isinstance(event, events.TargetsChanged):
+            codes = [code for code in event.languages if code != self.transcribed] or list(event.languages)
+            segment.targets = tuple(codes)
+            names = [self._name(code) for code in codes]
+            yield messages.TargetChanged(segment.name, names[0], names)
 
-    def _partial(
-        self, event: events.Partial, name: str, line: Line, elapsed_ms: int
-    ) -> Iterator[ServerMessage]:
+    # Text.
+
+    def _start(self, event: events.SegmentStarted, segment: Segment) -> Iterator[ServerMessage]:
+        self._num_segments = max(self._num_segments, segment.number + 1)
+        start_ms = self._ms(event.start_s)
+        yield messages.SegmentStarted(segment.name, start_ms)
+        if self.dialogue is not None:
+            source = self.dialogue.declared(start_ms + self.pre_roll_ms)
+            if source is not None:
+                yield self._direct(segment, source, is_detected=False)
+
+    def _partial(self, event: events.Partial, segment: Segment, elapsed_ms: int) -> Iterator[ServerMessage]:
+        line = segment.line(event.language)
         # A tokenizer may join its pieces differently later; what was told stands.
         stable = event.committed if event.committed.startswith(line.stable) else line.stable
         added = stable[len(line.stable) :]
         line.stable, line.rev = stable, line.rev + 1
-        language = self._name(event.language)
-        yield from self._delta(added, is_first=stable == added, code=event.language, elapsed_ms=elapsed_ms)
-        yield messages.SegmentUpdated(name, language, line.rev, added, stable, event.pending)
+        role, language = self._role(segment, event.language), self._name(event.language)
+        yield from self._delta(
+            added, role, is_first=stable == added, code=event.language, elapsed_ms=elapsed_ms
+        )
+        yield messages.SegmentUpdated(segment.name, language, role, line.rev, added, stable, event.pending)
 
-    def _final(self, event: events.Final, name: str, line: Line, elapsed_ms: int) -> Iterator[ServerMessage]:
+    def _final(self, event: events.Final, segment: Segment, elapsed_ms: int) -> Iterator[Outgoing]:
+        segment.finals[event.language] = event
+        if self.dialogue is None or segment.source is not None:
+            yield from self._finish(event, segment, elapsed_ms)
+        elif len(segment.finals) == len(self.dialogue.codes):
+            yield from self._detect(segment, elapsed_ms)
+
+    def _detect(self, segment: Segment, elapsed_ms: int) -> Iterator[Outgoing]:
+        """All texts of a segment are there: which of them was said, and then what had to wait for that."""
+        yield self._direct(segment, Dialogue.likely(segment.finals), is_detected=True)
+        for final in segment.finals.values():
+            yield from self._finish(final, segment, elapsed_ms)
+        waiting, segment.speech = segment.speech, []
+        for speech in waiting:
+            yield from self._speak(speech, segment, elapsed_ms)
+
+    def _direct(self, segment: Segment, source: str, *, is_detected: bool) -> messages.SegmentDirection:
+        assert self.dialogue is not None
+        segment.source = source
+        target = self.dialogue.other(source)
+        return messages.SegmentDirection(segment.name, self._name(source), self._name(target), is_detected)
+
+    def _finish(self, event: events.Final, segment: Segment, elapsed_ms: int) -> Iterator[ServerMessage]:
+        line = segment.line(event.language)
         added = event.text[len(commonprefix([line.stable, event.text])) :]
         is_first = not line.stable
         line.stable, line.rev = event.text, line.rev + 1
-        self.num_finals += 1
-        yield from self._delta(added, is_first=is_first, code=event.language, elapsed_ms=elapsed_ms)
-        place = (self._ms(event.start_s), self._ms(event.end_s))
-        yield messages.SegmentFinal(name, self._name(event.language), line.rev, added, event.text, *place)
+        self.num_finals += event.language == next(iter(segment.finals))
+        role = self._role(segment, event.language)
+        yield from self._delta(added, role, is_first=is_first, code=event.language, elapsed_ms=elapsed_ms)
+        yield messages.SegmentFinal(
+            segment.name,
+            self._name(event.language),
+            role,
+            line.rev,
+            added,
+            event.text,
+            self._ms(event.start_s),
+            self._ms(event.end_s),
+        )
+
+    def _role(self, segment: Segment, code: str) -> Role | None:
+        if self.dialogue is None:
+            return "source" if code == self.transcribed else "target"
+        if segment.source is None:
+            return None
+        return "source" if code == segment.source else "target"
 
     def _delta(
-        self, added: str, *, is_first: bool, code: str, elapsed_ms: int
-    ) -> Iterator[messages.OutputTranscriptDelta]:
+        self, added: str, role: Role | None, *, is_first: bool, code: str, elapsed_ms: int
+    ) -> Iterator[messages.InputTranscriptDelta | messages.OutputTranscriptDelta]:
         if not added or self.dialect == "native":
             return
-        space = " " if is_first and self._has_text and code not in UNSPACED else ""
-        self._has_text = True
-        yield messages.OutputTranscriptDelta(space + added, elapsed_ms)
+        space = " " if is_first and role in self._has_text and code not in UNSPACED else ""
+        self._has_text.add(role)
+        kind = messages.InputTranscriptDelta if role == "source" else messages.OutputTranscriptDelta
+        yield kind(space + added, elapsed_ms)
 
-    def _speech(self, samples: Samples, number: int, line: Line, elapsed_ms: int) -> Iterator[Outgoing]:
+    # Speech.
+
+    def _speak(self, event: events.Speech, segment: Segment, elapsed_ms: int) -> Iterator[Outgoing]:
+        if self.dialogue is not None and segment.source is None:
+            segment.speech.append(event)
+            return
+        if event.language not in segment.targets or self._role(segment, event.language) == "source":
+            return  # in a conversation nobody hears his own words again
+        line = segment.line(event.language)
+        place = segment.targets.index(event.language)
+        if line.resampler is None:
+            line.resampler = Resampler(event.rate, self.output_rate)
+            line.first_sample = self.clocks.setdefault(place, 0)
+        yield from self._say(line.resampler.push(event.samples), segment, line, place, elapsed_ms)
+
+    def _say(
+        self, samples: Samples, segment: Segment, line: Line, place: int, elapsed_ms: int
+    ) -> Iterator[Outgoing]:
         if not len(samples):
             return
         pcm = to_bytes(samples)
         if self.dialect == "native":
-            yield audio_frame(self._num_frames, self.num_samples, number, pcm)
+            yield audio_frame(self._num_frames, place, self.clocks[place], segment.number, pcm)
         else:
             text = base64.b64encode(pcm).decode("ascii")
             yield messages.OutputAudioDelta(text, self.output_rate, elapsed_ms)
         self._num_frames += 1
-        self.num_samples += len(samples)
+        self.clocks[place] += len(samples)
         line.num_samples += len(samples)
 
-    def _end(
-        self, event: events.SegmentEnded, number: int, line: Line, elapsed_ms: int
-    ) -> Iterator[Outgoing]:
-        if line.resampler is not None:
-            yield from self._speech(line.resampler.flush(), number, line, elapsed_ms)
-            yield messages.SegmentAudioDone(f"s{number}", line.first_sample, line.num_samples)
-        place = (self._ms(event.start_s), self._ms(event.end_s))
-        yield messages.SegmentEnded(f"s{number}", *place, event.reason)
-        del self._lines[event.segment]
+    def _end(self, event: events.SegmentEnded, segment: Segment, elapsed_ms: int) -> Iterator[Outgoing]:
+        if self.dialogue is not None and segment.source is None and segment.finals:
+            yield from self._detect(segment, elapsed_ms)
+        for code, line in segment.lines.items():
+            if line.resampler is not None:
+                place = segment.targets.index(code)
+                yield from self._say(line.resampler.flush(), segment, line, place, elapsed_ms)
+                name = self._name(code)
+                yield messages.SegmentAudioDone(segment.name, name, line.first_sample, line.num_samples)
+        times = (self._ms(event.start_s), self._ms(event.end_s))
+        yield messages.SegmentEnded(segment.name, *times, event.reason)
+        del self._segments[event.segment]
 
     def _name(self, code: str) -> str:
         return self.names.get(code, code)

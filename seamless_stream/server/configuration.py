@@ -11,7 +11,10 @@ from seamless_stream import __version__
 from seamless_stream.engine.engine import check_session, speech_task, target_language
 from seamless_stream.errors import LanguageError, SettingsError
 from seamless_stream.models.base import Capabilities
-from seamless_stream.server.messages import AudioFormat, Dialect, Encoding, Mode, Pacing, SessionChange
+from seamless_stream.models.languages import resolve_language
+from seamless_stream.server.changes import AudioFormat, Encoding, Mode, Pacing, SessionChange
+from seamless_stream.server.languages import Languages, Named, apply_translation, single
+from seamless_stream.server.messages import Dialect
 from seamless_stream.server.protocol import VERSION, ProtocolError
 from seamless_stream.settings import ServerSettings, SessionSettings
 
@@ -25,8 +28,7 @@ NATIVE_RATE: Final = 16_000  # what the model hears and says
 class Configuration:
     """What one session does now."""
 
-    language: str | None  # as the client wrote it
-    code: str | None = None  # as the checkpoint calls it
+    languages: Languages = Languages()
     encoding: Encoding = "s16le"
     input_rate: int = NATIVE_RATE
     output_rate: int = NATIVE_RATE
@@ -34,36 +36,55 @@ class Configuration:
     voice: int = 0
     mode: Mode | None = None  # None: speech where the language has a voice
 
+    unspoken: tuple[str, ...] | None = None  # as it was at the first audio
+
+    @property
+    def code(self) -> str | None:
+        """The first target, as the checkpoint calls it; None: there is none yet."""
+        return self.languages.targets[0].code if self.languages.targets else None
+
     def effective_mode(self, capabilities: Capabilities) -> Mode:
         """What it will be if nothing more is said."""
         if self.mode is not None:
             return self.mode
-        has_voice = self.code in capabilities.speech_languages and "s2st" in capabilities.tasks
-        return "speech" if has_voice else "text"
+        return "speech" if self.languages.spoken(capabilities) else "text"
+
+    def begun(self, capabilities: Capabilities) -> "Configuration":
+        """At the first audio: what was only a default is now fixed."""
+        mode, unspoken = self.effective_mode(capabilities), self.languages.unspoken(capabilities)
+        return replace(self, mode=mode, unspoken=unspoken)
 
     def settings(self, base: SessionSettings, capabilities: Capabilities) -> SessionSettings:
         """For the engine."""
+        unspoken = self.languages.unspoken(capabilities) if self.unspoken is None else self.unspoken
+        codes = self.languages.codes(capabilities)
+        source = self.languages.source
+        # Who speaks is found by comparing whole texts, which a policy that commits early does not score.
+        detects = self.languages.is_two_way and source is None
         return replace(
             base,
-            target_languages=() if self.code is None else (self.code,),
+            target_languages=codes,
+            unspoken_languages=unspoken,
+            source_language=None if source is None or self.languages.is_two_way else source.code,
             task=speech_task(capabilities, speaks=self.effective_mode(capabilities) == "speech"),
             speaker=self.voice,
             is_live=self.pacing == "realtime",
+            policy=replace(base.policy, name="segment") if detects else base.policy,
         )
 
     def describe(self, capabilities: Capabilities) -> dict[str, Any]:
         """The `audio` of session.created and session.updated."""
-        channels = {"type": "audio/pcm", "channels": 1}
+        channels, languages = {"type": "audio/pcm", "channels": 1}, self.languages
         return {
             "input": {
                 "format": channels | {"encoding": self.encoding, "rate": self.input_rate},
                 "pacing": self.pacing,
-                "transcription": None,
+                "transcription": {"enabled": True} if languages.is_transcribed(capabilities) else None,
                 "noise_reduction": None,
             },
             "output": {
                 "format": channels | {"encoding": "s16le", "rate": self.output_rate},
-                "language": self.language,
+                "language": languages.targets[0].name if languages.targets else None,
                 "voice": self.voice,
                 "mode": None if self.code is None else self.effective_mode(capabilities),
             },
@@ -73,9 +94,12 @@ class Configuration:
 def initial(dialect: Dialect, base: SessionSettings, capabilities: Capabilities) -> Configuration:
     """Before the first session.update; the language is the one of the server's settings, if it has one."""
     rate = OPENAI_RATE if dialect == "openai" else NATIVE_RATE
-    blank = Configuration(None, input_rate=rate, output_rate=rate, voice=base.speaker)
+    blank = Configuration(input_rate=rate, output_rate=rate, voice=base.speaker)
     if base.task in ("s2tt", "s2st"):
         blank = replace(blank, mode="text" if base.task == "s2tt" else "speech")
+    if base.source_language is not None:
+        code = resolve_language(base.source_language, capabilities.source_languages)
+        blank = replace(blank, languages=Languages(source=Named(base.source_language, code)))
     if not base.target_languages:
         return blank
     return _with_language(blank, base.target_languages[0], base, capabilities)
@@ -89,11 +113,14 @@ def apply(
     *,
     is_open: bool,
 ) -> Configuration:
-    """The configuration after a session.update; `is_open`: audio was heard, so that only the language may change."""
+    """The configuration after a session.update; `is_open`: audio was heard, so that only languages may change."""
     new, audio = old, change.audio
     if audio is not None and audio.input is not None:
         new = _with_input_format(new, audio.input.format)
         new = replace(new, pacing=audio.input.pacing or new.pacing)
+        if audio.input.transcription is not None:
+            languages = replace(new.languages, transcribes=audio.input.transcription.enabled)
+            new = replace(new, languages=languages)
     if audio is not None and audio.output is not None:
         output = audio.output
         new = _with_output_format(new, output.format)
@@ -105,31 +132,64 @@ def apply(
                 f"`voice` must be 0 to {capabilities.num_speakers - 1}, but is {voice}.",
                 param="session.audio.output.voice",
             )
-    if is_open and new != old:
+    if change.translation is not None:
+        new = replace(new, languages=apply_translation(new.languages, change.translation, capabilities))
+    language = audio.output.language if audio is not None and audio.output is not None else None
+    if language is not None:
+        new = _with_language(new, language, base, capabilities)
+    elif new.languages.targets and new != old:
+        _check(new, base, capabilities)
+    if is_open:
+        _check_open(old, new)
+    return new
+
+
+def _check_open(old: Configuration, new: Configuration) -> None:
+    """After the first audio the targets may change, and who speaks in a conversation."""
+    was, now = old.languages, new.languages
+    same = replace(now, targets=was.targets, source=was.source if was.is_two_way else now.source)
+    if replace(new, languages=same) != old or (was.is_two_way and was.targets != now.targets):
         raise ProtocolError(
             "immutable_field",
-            "After the first audio only `audio.output.language` can change.",
-            param="session.audio",
+            "After the first audio only `audio.output.language`, `translation.targets` and, in a conversation,"
+            " `translation.source_language` can change.",
+            param="session.audio" if same == was else "session.translation",
         )
-    language = audio.output.language if audio is not None and audio.output is not None else None
-    if language is not None or (new.language is not None and new != old):
-        return _with_language(new, language or new.language or "", base, capabilities)
-    return new
+    if was.is_two_way and (was.source is None) != (now.source is None):
+        raise ProtocolError(
+            "immutable_field",
+            "After the first audio `source_language` cannot change from or to auto.",
+            param="session.translation.source_language",
+        )
+    fixed = old.unspoken or ()
+    for target in now.targets:
+        if target.speech is not None and target.speech == (target.code in fixed) and old.mode == "speech":
+            text = f"After the first audio `speech` of {target.name} cannot change."
+            raise ProtocolError("immutable_field", text, param="session.translation.targets")
 
 
 def _with_language(
     old: Configuration, language: str, base: SessionSettings, capabilities: Capabilities
 ) -> Configuration:
-    param = "session.audio.output.language"
     try:
         code = target_language(language, capabilities.target_languages)
-        new = replace(old, language=language, code=code)
-        check_session(new.settings(base, capabilities), capabilities)
     except LanguageError as error:
-        raise ProtocolError("invalid_language", str(error), param=param) from error
+        raise ProtocolError("invalid_language", str(error), param="session.audio.output.language") from error
     except SettingsError as error:
         raise ProtocolError("invalid_value", str(error), param="session.audio.output") from error
+    new = replace(old, languages=single(old.languages, language, code))
+    _check(new, base, capabilities)
     return new
+
+
+def _check(new: Configuration, base: SessionSettings, capabilities: Capabilities) -> None:
+    """Whether the engine would take it; raises ProtocolError."""
+    try:
+        check_session(new.settings(base, capabilities), capabilities)
+    except LanguageError as error:
+        raise ProtocolError("invalid_language", str(error), param="session.audio.output.language") from error
+    except SettingsError as error:
+        raise ProtocolError("invalid_value", str(error), param="session.audio.output") from error
 
 
 def _with_input_format(old: Configuration, wanted: AudioFormat | None) -> Configuration:
@@ -171,7 +231,8 @@ def introduce(capabilities: Capabilities, settings: ServerSettings) -> dict[str,
             "input_encodings": ["s16le", "f32le", "mulaw"],
             "input_rates": [MIN_RATE, MAX_RATE],
             "voices": capabilities.num_speakers,
-            "features": ["binary_audio", "flush_marker", "resume", "listeners"],
+            "features": ["binary_audio", "flush_marker", "resume", "listeners", "multi_target"]
+            + (["transcription", "two_way"] if "asr" in capabilities.tasks else []),
         },
         "limits": {
             "max_message_bytes": settings.max_message_bytes,

@@ -85,7 +85,7 @@ class Connection:
             done, _ = await asyncio.wait([writer, *tasks], return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 if task.exception() is not None:
-                    log.error("%s failed", session.id, exc_info=task.exception())
+                    log.error("connection failed", exc_info=task.exception(), extra={"session": session.id})
                     session.finish(protocol.INTERNAL)
             if session.finished.is_set() and not self._over.is_set():
                 await asyncio.wait([writer], timeout=LAST_WORDS_S)

@@ -36,13 +36,19 @@ class Feed:
     """`pump` often; `put` what has its place between the samples; `close` when nobody listens any more."""
 
     def __init__(
-        self, worker: Worker, intake: Intake, settings: Callable[[], SessionSettings], owner: Owner
+        self,
+        worker: Worker,
+        intake: Intake,
+        settings: Callable[[], SessionSettings],
+        owner: Owner,
+        name: str = "",
     ) -> None:
         self.intake = intake
         self.offset_s = 0.0  # source time where the present engine session began
         self._worker = worker
         self._settings = settings  # of the next engine session
         self._owner = owner
+        self._name = name
         self._session: WorkerSession | None = None
         self._mark: Mark | None = None  # the worker finishes what came before it
         self._num_pushed = 0  # samples at 16 kHz, also those of engine sessions before the present one
@@ -119,7 +125,7 @@ class Feed:
         def ended(error: SeamlessStreamError | None) -> None:
             loop.call_soon_threadsafe(self._ended, error)
 
-        return self._worker.open_later(self._settings(), deliver, ended)
+        return self._worker.open_later(self._settings(), deliver, ended, self._name)
 
     def _deliver(self, new: list[Event]) -> None:
         if not self._is_closed:

@@ -13,7 +13,7 @@ import numpy as np
 from seamless_stream.audio.fbank import SAMPLE_RATE
 from seamless_stream.audio.pcm import Samples, from_bytes
 from seamless_stream.audio.resample import Resampler
-from seamless_stream.server.messages import Encoding
+from seamless_stream.server.changes import Encoding
 from seamless_stream.server.protocol import BAD_MESSAGE, ProtocolError
 
 SAMPLE_BYTES: Final[dict[Encoding, int]] = {"s16le": 2, "f32le": 4, "mulaw": 1}

@@ -7,83 +7,11 @@ import typing
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final, Literal
 
+from seamless_stream.server.changes import SessionChange
+
 Dialect = Literal["openai", "native"]
-Encoding = Literal["s16le", "f32le", "mulaw"]
-Mode = Literal["speech", "text"]
-Pacing = Literal["realtime", "fast"]
+Role = Literal["source", "target"]
 ErrorType = Literal["invalid_request_error", "authentication_error", "rate_limit_error", "server_error"]
-
-
-# --- what a client may ask for; None everywhere: leave it as it is
-
-
-@dataclass(frozen=True)
-class AudioFormat:
-    """How samples are written; mono."""
-
-    type: Literal["audio/pcm"] = "audio/pcm"
-    encoding: Encoding | None = None
-    rate: int | None = None
-    channels: int | None = None
-
-
-@dataclass(frozen=True)
-class InputAudio:
-    """What the client sends."""
-
-    format: AudioFormat | None = None
-    pacing: Pacing | None = None
-
-
-@dataclass(frozen=True)
-class OutputAudio:
-    """What the client wants back."""
-
-    language: str | None = None
-    format: AudioFormat | None = None
-    voice: int | None = None
-    mode: Mode | None = None
-
-
-@dataclass(frozen=True)
-class Audio:
-    """Both directions."""
-
-    input: InputAudio | None = None
-    output: OutputAudio | None = None
-
-
-@dataclass(frozen=True)
-class SessionChange:
-    """The part of a session's configuration that a client may set."""
-
-    audio: Audio | None = None
-
-
-# --- the body of a request for a client secret
-
-
-@dataclass(frozen=True)
-class ExpiresAfter:
-    """How long the secret can begin sessions."""
-
-    anchor: Literal["created_at"] = "created_at"
-    seconds: int | None = None
-
-
-@dataclass(frozen=True)
-class SecretSession(SessionChange):
-    """How the sessions begin, and with which model."""
-
-    model: str | None = None
-
-
-@dataclass(frozen=True)
-class SecretRequest:
-    """Make a client secret."""
-
-    session: SecretSession
-    expires_after: ExpiresAfter | None = None
 
 
 # --- client to server
@@ -177,6 +105,15 @@ class OutputTranscriptDelta:
 
 
 @dataclass(frozen=True)
+class InputTranscriptDelta:
+    """More of what was said; carries its own spaces."""
+
+    type: ClassVar[str] = "session.input_transcript.delta"
+    delta: str
+    elapsed_ms: int
+
+
+@dataclass(frozen=True)
 class OutputAudioDelta:
     """Translated speech as base64 text."""
 
@@ -208,6 +145,7 @@ class Caption(OfSegment):
     """The text of a segment in one language; `append` is what is new of it."""
 
     language: str
+    role: Role | None
     rev: int
     append: str
 
@@ -223,7 +161,7 @@ class SegmentUpdated(Caption):
 
 @dataclass(frozen=True)
 class SegmentFinal(Caption):
-    """The finished translation of a segment."""
+    """The finished text of a segment in one language."""
 
     type: ClassVar[str] = "segment.final"
     text: str
@@ -241,9 +179,10 @@ class SegmentCancelled(OfSegment):
 
 @dataclass(frozen=True)
 class SegmentAudioDone(OfSegment):
-    """All speech of a segment was sent: where it lies on the output clock."""
+    """All speech of a segment in one language was sent: where it lies on the output clock of that language."""
 
     type: ClassVar[str] = "segment.audio_done"
+    language: str
     first_sample: int
     samples: int
 
@@ -269,10 +208,21 @@ class Skipped(OfSegment):
 
 @dataclass(frozen=True)
 class TargetChanged(OfSegment):
-    """From this segment on the translation is in another language."""
+    """From this segment on the translation is in other languages; `language` is the first of them."""
 
     type: ClassVar[str] = "segment.target_changed"
     language: str
+    languages: list[str]
+
+
+@dataclass(frozen=True)
+class SegmentDirection(OfSegment):
+    """Who speaks in a conversation; detected from what the model understood, or declared by the client."""
+
+    type: ClassVar[str] = "segment.direction"
+    source_language: str
+    target_language: str
+    is_detected: bool
 
 
 @dataclass(frozen=True)
@@ -399,7 +349,14 @@ class Error:
 
 
 OpenAIMessage = (
-    SessionCreated | SessionUpdated | OutputTranscriptDelta | OutputAudioDelta | SessionClosed | Pong | Error
+    SessionCreated
+    | SessionUpdated
+    | InputTranscriptDelta
+    | OutputTranscriptDelta
+    | OutputAudioDelta
+    | SessionClosed
+    | Pong
+    | Error
 )
 NativeOnly = (
     SegmentStarted
@@ -410,6 +367,7 @@ NativeOnly = (
     | SegmentEnded
     | Skipped
     | TargetChanged
+    | SegmentDirection
     | SessionResumed
     | TranscriptSnapshot
     | AudioAck

@@ -85,9 +85,10 @@ HEADER_BYTES: Final = HEADER.size
 OUTPUT_PCM: Final = 2
 
 
-def audio_frame(seq: int, first_sample: int, segment: int, pcm: bytes) -> bytes:
-    """Translated speech with its header; `seq` counts binary frames, `first_sample` is on the output clock."""
-    return HEADER.pack(1, OUTPUT_PCM, 0, seq & 0xFFFFFFFF, first_sample, segment, len(pcm)) + pcm
+def audio_frame(seq: int, place: int, first_sample: int, segment: int, pcm: bytes) -> bytes:
+    """Translated speech with its header; `seq` counts binary frames, `first_sample` is on the output clock of the
+    language that has this place among the targets."""
+    return HEADER.pack(1, OUTPUT_PCM, place << 8, seq & 0xFFFFFFFF, first_sample, segment, len(pcm)) + pcm
 
 
 # --- parsing
@@ -154,13 +155,17 @@ def _value(hint: Any, value: object, path: str) -> Any:
         return None if value is None else _value(inner, value, path)
     if is_dataclass(hint):
         return build(hint, value, path)
+    if origin is list:
+        if not isinstance(value, list):
+            raise ProtocolError("invalid_type", f"`{path}` must be a list.", param=path)
+        return [_value(arguments[0], item, f"{path}[{place}]") for place, item in enumerate(value)]
     if origin is Literal:
         if value not in arguments:
             known = ", ".join(map(str, arguments))
             raise ProtocolError("invalid_value", f"`{path}` must be one of {known}.", param=path)
         return value
-    if not isinstance(value, hint) or isinstance(value, bool):
-        word = {int: "an integer", str: "a text"}[hint]
+    if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
+        word = {int: "an integer", str: "a text", bool: "true or false"}[hint]
         raise ProtocolError("invalid_type", f"`{path}` must be {word}.", param=path)
     if isinstance(value, str) and path != "audio" and (len(value) > MAX_TEXT or not _is_unicode(value)):
         raise ProtocolError(

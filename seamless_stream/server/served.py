@@ -8,7 +8,7 @@ import asyncio
 import logging
 import secrets
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from seamless_stream.engine.worker import Progress, Worker
@@ -17,11 +17,12 @@ from seamless_stream.events import Event
 from seamless_stream.models.base import Capabilities
 from seamless_stream.server import messages, protocol
 from seamless_stream.server.captions import Captions, Outgoing, ms
+from seamless_stream.server.changes import SessionChange
 from seamless_stream.server.configuration import apply, initial, introduce
 from seamless_stream.server.feed import Feed
 from seamless_stream.server.intake import Intake, Mark, Targets
 from seamless_stream.server.listeners import Audience
-from seamless_stream.server.messages import ClientMessage, Dialect, ServerMessage, SessionChange
+from seamless_stream.server.messages import ClientMessage, Dialect, ServerMessage
 from seamless_stream.server.metrics import Metrics
 from seamless_stream.server.outbox import Outbox
 from seamless_stream.server.protocol import ProtocolError
@@ -72,7 +73,8 @@ class ServedSession:
         self._config = initial(dialect, service.session, service.capabilities)
         if change is not None:
             self._config = apply(self._config, change, service.session, service.capabilities, is_open=False)
-        self._captions = Captions(dialect, self._config.output_rate)
+        pre_roll_ms = service.session.segmentation.pre_roll_ms
+        self._captions = Captions(dialect, self._config.output_rate, pre_roll_ms=pre_roll_ms)
         self._feed: Feed | None = None  # from the first audio on
         self._closing: str | None = None  # why no more audio is taken
         replay_bytes = settings.replay_bytes if dialect == "native" else 0
@@ -92,7 +94,7 @@ class ServedSession:
 
     async def run(self) -> None:
         """Until it is gone."""
-        log.info("%s opened: %s", self.id, self.dialect)
+        log.info("session opened", extra={"session": self.id, "dialect": self.dialect})
         try:
             while not self.gone.is_set():
                 try:
@@ -101,14 +103,14 @@ class ServedSession:
                 except TimeoutError:
                     self._tick(time.monotonic())
         except Exception:
-            log.exception("%s failed", self.id)
+            log.exception("session failed", extra={"session": self.id})
             self.finish(protocol.INTERNAL)
         finally:
             self.finished.set()
             self.gone.set()
             if self._feed is not None:
                 self._feed.close()
-            log.info("%s closed: %d", self.id, self.close_code)
+            log.info("session closed", extra={"session": self.id, "code": self.close_code})
 
     # Connections.
 
@@ -129,7 +131,7 @@ class ServedSession:
         if is_left or has_failed or not can_resume:
             self.leave()
         else:
-            log.info("%s has lost its connection", self.id)
+            log.info("connection lost", extra={"session": self.id})
             self.outbox.pause()
 
     def leave(self) -> None:
@@ -151,7 +153,7 @@ class ServedSession:
             intake.catches_up = True
             received = (intake.num_messages, intake.received_samples, intake.received_ms)
         resumed = messages.SessionResumed(self._describe(), self.epoch, self.num_messages, *received, gap)
-        log.info("%s resumed: connection %d", self.id, self.epoch)
+        log.info("session resumed", extra={"session": self.id, "connection": self.epoch})
         first: list[ServerMessage] = [resumed]
         if gap is not None:
             first.append(self.audience.transcript.snapshot())
@@ -257,13 +259,14 @@ class ServedSession:
         self._config = apply(old, message.session, service.session, service.capabilities, is_open=is_open)
         self._captions.output_rate = self._config.output_rate
         self._note_language()
-        if is_open and self._config.code != old.code and self._config.code is not None:
-            self._put(Targets((self._config.code,)))
+        codes = self._config.languages.codes(service.capabilities)
+        if is_open and codes != old.languages.codes(service.capabilities):
+            self._put(Targets(codes))
         self._send(messages.SessionUpdated(self._describe()))
 
     def _note_language(self) -> None:
-        if self._config.code is not None and self._config.language is not None:
-            self._captions.names[self._config.code] = self._config.language
+        start_ms = 0 if self._feed is None else self._feed.intake.received_ms
+        self._captions.follow(self._config.languages, self._service.capabilities, start_ms)
 
     # Audio in.
 
@@ -294,12 +297,12 @@ class ServedSession:
     def _begin(self) -> Feed:
         """The first audio: what was only a default is now fixed."""
         service, config = self._service, self._config
-        self._config = config = replace(config, mode=config.effective_mode(service.capabilities))
+        self._config = config = config.begun(service.capabilities)
         self._note_language()
         ahead_ms = self.settings.max_ahead_ms
         is_paced = config.pacing == "realtime"
         intake = Intake(config.encoding, config.input_rate, ahead_ms, is_paced=is_paced)
-        return Feed(service.worker, intake, self._engine_settings, self)
+        return Feed(service.worker, intake, self._engine_settings, self, self.id)
 
     def _engine_settings(self) -> SessionSettings:
         return self._config.settings(self._service.session, self._service.capabilities)
@@ -419,6 +422,8 @@ class ServedSession:
             "expires_at": self.expires_at,
             "audio": self._config.describe(service.capabilities),
         }
+        if self.dialect == "native":
+            session["translation"] = self._config.languages.describe(service.capabilities)
         if is_first and self.dialect == "native":
             session |= introduce(service.capabilities, service.settings)
             session["resume"] = {"token": self.token, "grace_ms": ms(self.settings.resume_grace_s)}

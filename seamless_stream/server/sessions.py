@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from seamless_stream.server.access import Access
-from seamless_stream.server.messages import Dialect, SessionChange
+from seamless_stream.server.changes import SessionChange
+from seamless_stream.server.messages import Dialect
 from seamless_stream.server.served import ServedSession, Service
 
 

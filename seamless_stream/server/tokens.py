@@ -10,7 +10,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
-from seamless_stream.server.messages import SessionChange
+from seamless_stream.server.changes import SessionChange
 
 PREFIX: Final = "ek_"
 MIN_LIFETIME_S: Final = 10

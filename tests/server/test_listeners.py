@@ -96,7 +96,7 @@ def test_who_may_not_listen() -> None:
 def test_one_language_and_no_other() -> None:
     listener = Listener("fr")
     for language in ("fr", "es"):
-        listener.tell(SegmentUpdated("s0", language, 1, "a", "a", ""))
+        listener.tell(SegmentUpdated("s0", language, "target", 1, "a", "a", ""))
     listener.outbox.close()
 
     async def scenario() -> list[Any]:
@@ -110,7 +110,7 @@ def test_one_language_and_no_other() -> None:
 
 def test_a_slow_listener_is_dropped_and_holds_no_memory() -> None:
     listener = Listener(None)
-    update = SegmentUpdated("s0", "es", 1, "x" * 1_000, "x" * 1_000, "")
+    update = SegmentUpdated("s0", "es", "target", 1, "x" * 1_000, "x" * 1_000, "")
     for _ in range(1_000):
         listener.tell(update)
     assert listener.dropped.is_set()

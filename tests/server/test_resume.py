@@ -1,4 +1,4 @@
-"""Sessions that outlive their connections: nothing lost and nothing twice over a bad network, honest gaps, take-over."""
+"""Sessions that outlive their connections: nothing lost and nothing twice on a bad network, honest gaps, take-over."""
 
 import asyncio
 import json

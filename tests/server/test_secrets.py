@@ -11,7 +11,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from seamless_stream.server import tokens
-from seamless_stream.server.messages import SessionChange
+from seamless_stream.server.changes import SessionChange
 from seamless_stream.server.tokens import ClientSecrets
 from tests.server.serving import Server, running
 from tests.server.test_http import ask, code

@@ -11,7 +11,7 @@ import pytest
 
 from seamless_stream.errors import SettingsError
 from seamless_stream.server.access import ENVIRONMENT, Access, load_keys
-from seamless_stream.server.messages import SessionChange
+from seamless_stream.server.changes import SessionChange
 from seamless_stream.server.protocol import CLIENT_MESSAGES, schema
 from seamless_stream.settings import ServerSettings
 

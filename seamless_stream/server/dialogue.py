@@ -1,0 +1,35 @@
+"""Who speaks in a two-way conversation: declared by the client for a stretch of the input, or found by the text.
+
+Pure. A segment is written in both languages, and one of the texts is what was said. Where nobody has said which, it is
+the one that the model finds more likely, which holds where the model has understood: a heuristic, not a classifier.
+"""
+
+from collections.abc import Mapping
+
+from seamless_stream.events import Final
+
+
+class Dialogue:
+    """Two languages; `declare` who speaks from a place of the input on."""
+
+    def __init__(self, codes: tuple[str, str]) -> None:
+        self.codes = codes
+        self._declared: list[tuple[int, str | None]] = []  # from this source time on, ms
+
+    def declare(self, start_ms: int, source: str | None) -> None:
+        """What comes later is spoken in this language; None: to be found out."""
+        self._declared.append((start_ms, source))
+
+    def declared(self, start_ms: int) -> str | None:
+        """What the client has said of a segment that begins here."""
+        return next((source for place, source in reversed(self._declared) if place <= start_ms), None)
+
+    def other(self, code: str) -> str:
+        """The language of the translation."""
+        first, second = self.codes
+        return second if code == first else first
+
+    @staticmethod
+    def likely(finals: Mapping[str, Final]) -> str:
+        """The language in which the text is more likely; an empty text is none."""
+        return max(finals, key=lambda code: (bool(finals[code].text), finals[code].score))
