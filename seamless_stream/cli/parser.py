@@ -28,7 +28,7 @@ examples:
   seamless-stream doctor                                             what works here
 
 exit status:
-  0 all is well   2 wrong usage   3 audio   4 settings   5 language   6 checkpoint   7 model failed
+  0 all is well   1 a replay differs   2 wrong usage   3 audio   4 settings   5 language   6 checkpoint   7 model failed
   8 no speech   70 a fault of this program   130 interrupted
   With several inputs, the status is that of the first one that failed; the others are still done.
 """
@@ -79,7 +79,18 @@ examples:
   seamless-stream serve                                            for programs on this machine
   seamless-stream serve --to es --port 9000                        es where a client names no language
   seamless-stream serve --host 0.0.0.0 --keys-file keys.txt        for others, who need one of these keys
+  seamless-stream serve --record out/sessions                      to look later at what happened: see `replay`
   seamless-stream serve --config configs/server.yaml
+"""
+REPLAY = """\
+Runs recorded sessions of `serve --record` again and compares the texts. Status 0: all are what they were; 1: some are
+not, and both texts are shown. A session that fell behind had left things out; a replay has time and leaves out nothing.
+"""
+REPLAY_EXAMPLES = """\
+examples:
+  seamless-stream replay out/sessions                     all that are there
+  seamless-stream replay out/sessions/20260101T120000Z-*  some of them
+  seamless-stream replay out/sessions --model v2-large    what would another model have said?
 """
 MODELS_EXAMPLES = """\
 examples:
@@ -107,6 +118,7 @@ MODULES = {
     "translate": "translate",
     "live": "live",
     "serve": "serve",
+    "replay": "replay",
     "models": "inventory",
     "languages": "inventory",
     "devices": "devices",
@@ -170,6 +182,7 @@ def build_parser() -> Parser:
     )
     _add_live(_command(commands, "live", "translate while the source speaks", LIVE, LIVE_EXAMPLES))
     _add_serve(_command(commands, "serve", "translate for other programs", SERVE, SERVE_EXAMPLES))
+    _add_replay(_command(commands, "replay", "run recorded sessions again", REPLAY, REPLAY_EXAMPLES))
     models = _command(commands, "models", "list, pull and check checkpoints", "", MODELS_EXAMPLES)
     models.add_argument("action", nargs="?", default="list", choices=["list", "pull", "path", "verify"])
     models.add_argument(
@@ -263,6 +276,11 @@ def _add_serve(parser: Parser) -> None:
     parser.add_argument("--host", metavar="ADDRESS", help="where to listen; default: 127.0.0.1")
     parser.add_argument("--port", type=int, metavar="N", help="default: 8765; 0: any free one")
     parser.add_argument("--keys-file", metavar="FILE", help="API keys, one a line")
+    parser.add_argument(
+        "--record",
+        metavar="DIR",
+        help="store every session there, audio and text; default: nothing is stored",
+    )
     parser.add_argument("--task", choices=["s2st", "s2tt"], help="default: s2st where a language has a voice")
     parser.add_argument(
         "--policy", choices=get_args(PolicyName), help="when text is committed; default: alignatt"
@@ -270,6 +288,12 @@ def _add_serve(parser: Parser) -> None:
     _add_languages(parser)
     _add_model(parser)
     _add_decoding(parser)
+
+
+def _add_replay(parser: Parser) -> None:
+    parser.add_argument("folders", nargs="+", metavar="DIR", help="a recording, or a folder of them")
+    parser.add_argument("--model", metavar="NAME|DIR|HUB_ID", help="default: the one of the recording")
+    parser.add_argument("--device", help="cpu, cuda, cuda:1, mps; default: the best here")
 
 
 def _add_evaluate(parser: Parser) -> None:

@@ -3,9 +3,12 @@
 import errno
 import logging
 from argparse import Namespace
+from contextlib import ExitStack
+from pathlib import Path
 
+from seamless_stream.cli.logs import configure
 from seamless_stream.cli.shared import consoles, load_translator, settings_of
-from seamless_stream.engine.worker import Worker
+from seamless_stream.engine.worker import Observer, Worker
 from seamless_stream.errors import SettingsError
 from seamless_stream.server.access import Access, load_keys
 from seamless_stream.server.app import TRANSLATIONS
@@ -13,18 +16,21 @@ from seamless_stream.server.configuration import initial
 from seamless_stream.server.metrics import Metrics
 from seamless_stream.server.process import serve
 from seamless_stream.server.protocol import ProtocolError
+from seamless_stream.server.recording import Recorder
 from seamless_stream.server.served import Service
 from seamless_stream.settings import ServerSettings, Task
+
+log = logging.getLogger("seamless_stream.server.serve")
 
 
 def run(arguments: Namespace) -> int:
     """0 when it was told to stop and all sessions are over."""
-    _, notes = consoles(arguments)
     settings = settings_of(arguments)
     server = settings.server
+    arguments.quiet |= server.log_format == "json"
+    configure(server.log_format, is_verbose=arguments.verbose)
+    _, notes = consoles(arguments)
     keys = load_keys(server)
-    if not arguments.verbose:
-        logging.getLogger("websockets").setLevel(logging.CRITICAL)  # it logs every stranger's broken request
     tasks: set[Task] = {"s2st", "s2tt"} if settings.session.task is None else {settings.session.task}
     translator = load_translator(settings.model, tasks, notes)
     try:
@@ -33,13 +39,23 @@ def run(arguments: Namespace) -> int:
         raise SettingsError(str(error)) from error
     scheme = "ws" if server.tls_certificate is None else "wss"
 
+    name = settings.model.name
+
     def started(port: int) -> None:
         host = f"[{server.host}]" if ":" in server.host else server.host
-        notes.print(f"listening: {scheme}://{host}:{port}{TRANSLATIONS}", markup=False)
+        url = f"{scheme}://{host}:{port}{TRANSLATIONS}"
+        log.info("listening", extra={"url": url, "model": name}) if arguments.quiet else None
+        notes.print(f"listening: {url}", markup=False)
 
     metrics = Metrics()
-    with Worker(translator.engine, (metrics,)) as worker:
-        name = settings.model.name
+    with ExitStack() as stack:
+        observers: list[Observer] = [metrics]
+        if server.record_dir is not None:
+            recorder = Recorder(Path(server.record_dir), name, server.max_record_mb << 20)
+            stack.callback(recorder.close)
+            observers.append(recorder)
+            notes.print(f"recording: every session is stored in {server.record_dir}", markup=False)
+        worker = stack.enter_context(Worker(translator.engine, observers))
         service = Service(worker, translator.capabilities, name, settings.session, server, metrics)
         try:
             serve(service, Access(server, keys), started)

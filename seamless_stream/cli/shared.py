@@ -30,6 +30,7 @@ OVERRIDES = {
     "host": "server.host",
     "port": "server.port",
     "keys_file": "server.keys_file",
+    "record": "server.record_dir",
     "beams": "session.decoding.beams",
     "length_penalty": "session.decoding.length_penalty",
     "sample": "session.decoding.sample",

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from seamless_stream.engine.engine import Engine
-from seamless_stream.engine.worker import Worker
+from seamless_stream.engine.worker import Observer, Worker
 from seamless_stream.server.access import Access
 from seamless_stream.server.app import App, listening
 from seamless_stream.server.metrics import Metrics
@@ -34,13 +34,14 @@ async def running(
     keys: tuple[str, ...] = (),
     session: SessionSettings | None = None,
     engine: EngineSettings | None = None,
+    observers: tuple[Observer, ...] = (),
     **settings: object,
 ) -> AsyncIterator[Server]:
     """A server while the block runs."""
     model = model or FakeTranslator()
     server = ServerSettings(port=0, **settings)  # type: ignore[arg-type]
     metrics = Metrics()
-    with Worker(Engine(model, engine), (metrics,)) as worker:
+    with Worker(Engine(model, engine), (metrics, *observers)) as worker:
         service = Service(worker, model.capabilities, "fake", session or SessionSettings(), server, metrics)
         async with listening(service, Access(server, keys), load_tls(server)) as (app, port):
             yield Server(app, port)

@@ -1,0 +1,139 @@
+"""The daemon as systemd starts it: socket, notices, log, and what SIGHUP reads again. One process, the real model."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import ClientConnection, connect
+
+from seamless_stream.errors import SettingsError
+from seamless_stream.server import process
+from tests.server.certificates import make
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there are no signals and no systemd")
+
+PATIENCE_S = 240  # loading a model on a busy machine
+CONFIGS = Path(__file__).parents[2] / "configs"
+# Becomes the daemon with a listening socket as file 3, as systemd does it.
+START = """
+import os, socket, sys
+listener = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+os.dup2(listener.fileno(), 3)
+os.environ |= {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1"}
+os.execv(sys.executable, [sys.executable, "-m", "seamless_stream", "serve", *sys.argv[2:]])
+"""
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def open_socket(port: int, certificate: Path, key: str) -> ClientConnection:
+    context = ssl.create_default_context(cafile=str(certificate))
+    headers = {"Authorization": f"Bearer {key}"}
+    url = f"wss://127.0.0.1:{port}/v1/realtime/translations"
+    return connect(url, ssl=context, additional_headers=headers, open_timeout=PATIENCE_S)
+
+
+def test_sockets_notices_log_and_reload(tmp_path: Path) -> None:
+    certificate, private = make(tmp_path, "127.0.0.1")
+    keys, port, log = tmp_path / "keys.txt", free_port(), tmp_path / "log"
+    keys.write_text("old-key\n", encoding="utf-8")
+    notices = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    notices.bind(str(tmp_path / "notify"))
+    notices.settimeout(PATIENCE_S)
+    settings = {"keys_file": keys, "tls_certificate": certificate, "tls_key": private, "log_format": "json"}
+    options = [f"--set=server.{name}={value}" for name, value in settings.items()]
+    options += ["--model", "phrasebook", "--device", "cpu"]
+    environment = os.environ | {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "200000"}
+    command = [sys.executable, "-c", START, str(port), *options]
+
+    def heard(wanted: str) -> str:
+        while True:
+            text = notices.recv(4096).decode()
+            if wanted in text:
+                return text
+
+    with (
+        notices,
+        log.open("w") as stream,
+        subprocess.Popen(command, env=environment, stderr=stream) as daemon,
+    ):
+        try:
+            assert f"port {port}" in heard("READY=1")
+            heard("WATCHDOG=1")
+            with open_socket(port, certificate, "old-key") as old:
+                assert "session.created" in str(old.recv())
+                old_certificate = certificate.read_bytes()
+                keys.write_text("new-key\n", encoding="utf-8")
+                make(tmp_path, "127.0.0.1")
+                daemon.send_signal(signal.SIGHUP)
+                assert "MONOTONIC_USEC=" in heard("RELOADING=1")
+                heard("READY=1")
+                with pytest.raises(InvalidStatus, match="401"):
+                    open_socket(port, certificate, "old-key")
+                with open_socket(port, certificate, "new-key") as new:
+                    assert "session.created" in str(new.recv())
+                (tmp_path / "before.pem").write_bytes(old_certificate)
+                with pytest.raises(ssl.SSLError):
+                    open_socket(port, tmp_path / "before.pem", "new-key")
+                old.send('{"type":"ping"}')  # who was there stays
+                assert "pong" in str(old.recv())
+                private.write_text("broken", encoding="utf-8")
+                daemon.send_signal(signal.SIGHUP)
+                heard("READY=1")
+                with open_socket(port, certificate, "new-key") as new:  # all as it was
+                    assert "session.created" in str(new.recv())
+            daemon.send_signal(signal.SIGTERM)
+            heard("STOPPING=1")
+            assert daemon.wait(PATIENCE_S) == 0
+        finally:
+            daemon.kill()
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    events = [line["message"] for line in lines]
+    for wanted in ("listening", "session opened", "session closed", "keys and certificates are read again"):
+        assert wanted in events
+    assert any(line["level"] == "error" and "stay as they were" in line["message"] for line in lines)
+    opened = next(line for line in lines if line["message"] == "session opened")
+    assert opened["session"].startswith("sess_") and opened["dialect"] == "openai"
+    assert "-key" not in log.read_text().replace("tls_key", "")
+
+
+def test_several_sockets_are_too_many_and_those_of_others_are_not_ours() -> None:
+    pid = str(os.getpid())
+    assert process.inherited_socket({}) is None
+    assert process.inherited_socket({"LISTEN_PID": "1", "LISTEN_FDS": "1"}) is None
+    with pytest.raises(SettingsError, match="LISTEN_FDS"):
+        process.inherited_socket({"LISTEN_PID": pid, "LISTEN_FDS": "2"})
+
+
+def test_notices_reach_an_abstract_socket_and_nobody_without_one() -> None:
+    process.Notifier({}).send("READY=1")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as hearer:
+        hearer.bind("\0seamless-stream-test")
+        hearer.settimeout(5)
+        notify = process.Notifier({"NOTIFY_SOCKET": "@seamless-stream-test", "WATCHDOG_USEC": "5000000"})
+        notify.send("READY=1", "STATUS=fine")
+        assert hearer.recv(100) == b"READY=1\nSTATUS=fine" and notify.watchdog_s == 5
+    assert process.Notifier({"WATCHDOG_USEC": "1", "WATCHDOG_PID": "1"}).watchdog_s == 0
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd to ask")
+def test_systemd_understands_the_units(tmp_path: Path) -> None:
+    for name in ("seamless-stream.service", "seamless-stream.socket"):
+        text = (CONFIGS / name).read_text(encoding="utf-8")
+        (tmp_path / name).write_text(text.replace("/opt/seamless-stream/bin/seamless-stream", sys.executable))
+    units = [str(tmp_path / "seamless-stream.service"), str(tmp_path / "seamless-stream.socket")]
+    found = subprocess.run(["systemd-analyze", "verify", *units], capture_output=True, text=True, timeout=60)
+    ours = [line for line in found.stderr.splitlines() if "seamless-stream" in line]
+    assert found.returncode == 0 and not ours, found.stderr
