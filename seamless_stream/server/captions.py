@@ -50,6 +50,8 @@ class Segment:
     targets: tuple[str, ...]
     lines: dict[str, Line] = field(default_factory=dict)
     source: str | None = None  # the language that is spoken, where that matters and is known
+    decided: dict[str, events.Decided] = field(default_factory=dict)  # where words have times
+    is_silent: bool = False  # the client wants to hear no more of it
     finals: dict[str, events.Final] = field(default_factory=dict)  # held until it is
     speech: list[events.Speech] = field(default_factory=list)  # as well
 
@@ -134,6 +136,8 @@ class Captions:
             yield messages.SegmentCancelled(segment.name, event.message)
         elif isinstance(event, events.Skipped):
             yield messages.Skipped(segment.name, event.what, event.reason)
+        elif isinstance(event, events.Decided):
+            segment.decided[event.language] = event
         elif isinstance(event, events.TargetsChanged):
             codes = [code for code in event.languages if code != self.transcribed] or list(event.languages)
             segment.targets = tuple(codes)
@@ -202,7 +206,26 @@ class Captions:
             event.text,
             self._ms(event.start_s),
             self._ms(event.end_s),
+            self._words(segment, event),
         )
+
+    def _words(self, segment: Segment, final: events.Final) -> list[messages.Word] | None:
+        """When each word was said, to a frame of the encoder; None: not asked for, or not known."""
+        decided = segment.decided.get(final.language)
+        if decided is None or not decided.frames:
+            return None
+        frame_s = (decided.until_s - decided.from_s) / max(1, decided.num_frames)
+        words: list[messages.Word] = []
+        for piece, frame in list(zip(decided.pieces, decided.frames, strict=False))[: decided.num_committed]:
+            start_ms = self._ms(decided.from_s + frame * frame_s)
+            end_ms = self._ms(decided.from_s + (frame + 1) * frame_s)
+            if words and not piece.startswith("▁") and final.language not in UNSPACED:
+                last = words.pop()
+                text, start_ms, end_ms = last.text + piece, last.start_ms, max(last.end_ms, end_ms)
+            else:
+                text = piece.removeprefix("▁")
+            words.append(messages.Word(text, start_ms, end_ms))
+        return [word for word in words if word.text]
 
     def _role(self, segment: Segment, code: str) -> Role | None:
         if self.dialogue is None:
@@ -223,11 +246,22 @@ class Captions:
 
     # Speech.
 
+    def silence(self) -> list[int]:
+        """Speak nothing more of the segments that have begun: the place on every clock from which on speech is new."""
+        for segment in self._segments.values():
+            segment.is_silent = True
+            segment.speech.clear()
+        return [self.clocks.get(place, 0) for place in range(max(1, len(self.targets)))]
+
     def _speak(self, event: events.Speech, segment: Segment, elapsed_ms: int) -> Iterator[Outgoing]:
         if self.dialogue is not None and segment.source is None:
             segment.speech.append(event)
             return
-        if event.language not in segment.targets or self._role(segment, event.language) == "source":
+        if (
+            segment.is_silent
+            or event.language not in segment.targets
+            or self._role(segment, event.language) == "source"
+        ):
             return  # in a conversation nobody hears his own words again
         line = segment.line(event.language)
         place = segment.targets.index(event.language)

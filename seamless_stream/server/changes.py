@@ -6,7 +6,8 @@ None everywhere: leave it as it is. Whether it can be had is decided in configur
 from dataclasses import dataclass
 from typing import Literal
 
-Encoding = Literal["s16le", "f32le", "mulaw"]
+Encoding = Literal["s16le", "f32le", "mulaw", "opus"]
+Framing = Literal["none", "header"]
 Mode = Literal["speech", "text"]
 Pacing = Literal["realtime", "fast"]
 
@@ -34,6 +35,7 @@ class InputAudio:
 
     format: AudioFormat | None = None
     pacing: Pacing | None = None
+    framing: Framing | None = None
     transcription: Transcription | None = None
 
 
@@ -81,11 +83,19 @@ class Translation:
 
 
 @dataclass(frozen=True)
+class CaptionsChange:
+    """What captions hold."""
+
+    words: bool | None = None
+
+
+@dataclass(frozen=True)
 class SessionChange:
     """The part of a session's configuration that a client may set."""
 
     audio: Audio | None = None
     translation: Translation | None = None
+    captions: CaptionsChange | None = None
 
 
 # --- the body of a request for a client secret

@@ -12,7 +12,8 @@ from seamless_stream.engine.engine import check_session, speech_task, target_lan
 from seamless_stream.errors import LanguageError, SettingsError
 from seamless_stream.models.base import Capabilities
 from seamless_stream.models.languages import resolve_language
-from seamless_stream.server.changes import AudioFormat, Encoding, Mode, Pacing, SessionChange
+from seamless_stream.server import opus
+from seamless_stream.server.changes import AudioFormat, Encoding, Framing, Mode, Pacing, SessionChange
 from seamless_stream.server.languages import Languages, Named, apply_translation, single
 from seamless_stream.server.messages import Dialect
 from seamless_stream.server.protocol import VERSION, ProtocolError
@@ -33,6 +34,8 @@ class Configuration:
     input_rate: int = NATIVE_RATE
     output_rate: int = NATIVE_RATE
     pacing: Pacing = "realtime"
+    framing: Framing = "none"  # of binary messages
+    has_words: bool = False  # times of words
     voice: int = 0
     mode: Mode | None = None  # None: speech where the language has a voice
 
@@ -69,6 +72,7 @@ class Configuration:
             task=speech_task(capabilities, speaks=self.effective_mode(capabilities) == "speech"),
             speaker=self.voice,
             is_live=self.pacing == "realtime",
+            explains=base.explains or self.has_words,
             policy=replace(base.policy, name="segment") if detects else base.policy,
         )
 
@@ -79,6 +83,7 @@ class Configuration:
             "input": {
                 "format": channels | {"encoding": self.encoding, "rate": self.input_rate},
                 "pacing": self.pacing,
+                "framing": self.framing,
                 "transcription": {"enabled": True} if languages.is_transcribed(capabilities) else None,
                 "noise_reduction": None,
             },
@@ -117,7 +122,9 @@ def apply(
     new, audio = old, change.audio
     if audio is not None and audio.input is not None:
         new = _with_input_format(new, audio.input.format)
-        new = replace(new, pacing=audio.input.pacing or new.pacing)
+        new = replace(
+            new, pacing=audio.input.pacing or new.pacing, framing=audio.input.framing or new.framing
+        )
         if audio.input.transcription is not None:
             languages = replace(new.languages, transcribes=audio.input.transcription.enabled)
             new = replace(new, languages=languages)
@@ -132,6 +139,8 @@ def apply(
                 f"`voice` must be 0 to {capabilities.num_speakers - 1}, but is {voice}.",
                 param="session.audio.output.voice",
             )
+    if change.captions is not None and change.captions.words is not None:
+        new = replace(new, has_words=change.captions.words)
     if change.translation is not None:
         new = replace(new, languages=apply_translation(new.languages, change.translation, capabilities))
     language = audio.output.language if audio is not None and audio.output is not None else None
@@ -195,7 +204,13 @@ def _check(new: Configuration, base: SessionSettings, capabilities: Capabilities
 def _with_input_format(old: Configuration, wanted: AudioFormat | None) -> Configuration:
     if wanted is None:
         return old
-    rate = _rate(wanted, old.input_rate, "session.audio.input.format")
+    path = "session.audio.input.format"
+    rate = _rate(wanted, old.input_rate, path)
+    if (wanted.encoding or old.encoding) == "opus" and not (opus.IS_AVAILABLE and rate == opus.RATE):
+        text = f"`encoding` opus needs a `rate` of {opus.RATE}."
+        if not opus.IS_AVAILABLE:
+            text = "`encoding` opus is not possible here: the server lacks the extra `media`."
+        raise ProtocolError("invalid_value", text, param=f"{path}.encoding")
     return replace(old, input_rate=rate, encoding=wanted.encoding or old.encoding)
 
 
@@ -228,10 +243,19 @@ def introduce(capabilities: Capabilities, settings: ServerSettings) -> dict[str,
             "source_languages": list(capabilities.source_languages),
             "text_targets": list(capabilities.target_languages),
             "speech_targets": list(capabilities.speech_languages),
-            "input_encodings": ["s16le", "f32le", "mulaw"],
+            "input_encodings": ["s16le", "f32le", "mulaw"] + (["opus"] if opus.IS_AVAILABLE else []),
             "input_rates": [MIN_RATE, MAX_RATE],
             "voices": capabilities.num_speakers,
-            "features": ["binary_audio", "flush_marker", "resume", "listeners", "multi_target"]
+            "features": [
+                "binary_audio",
+                "flush_marker",
+                "resume",
+                "listeners",
+                "multi_target",
+                "framed_input",
+                "clear",
+            ]
+            + (["words"] if capabilities.has_alignment else [])
             + (["transcription", "two_way"] if "asr" in capabilities.tasks else []),
         },
         "limits": {

@@ -5,7 +5,9 @@ length, so that all later times stay true.
 """
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -14,6 +16,7 @@ from seamless_stream.audio.fbank import SAMPLE_RATE
 from seamless_stream.audio.pcm import Samples, from_bytes
 from seamless_stream.audio.resample import Resampler
 from seamless_stream.server.changes import Encoding
+from seamless_stream.server.opus import OpusDecoder
 from seamless_stream.server.protocol import BAD_MESSAGE, ProtocolError
 
 SAMPLE_BYTES: Final[dict[Encoding, int]] = {"s16le": 2, "f32le": 4, "mulaw": 1}
@@ -23,6 +26,7 @@ MAX_TAKEN_SAMPLES: Final = SAMPLE_RATE  # at once
 PACE: Final = 1.1
 CATCH_UP_PACE: Final = 1.5  # after a lost connection
 BURST_S: Final = 10.0
+MAX_PAUSE_S: Final = 60  # that a framed message may leave out
 FIRST_BURST_S: Final = 1.0
 
 
@@ -40,7 +44,7 @@ MULAW: Final = _mulaw_table()
 
 def decode(data: bytes, encoding: Encoding) -> Samples:
     """Samples of one message; raises ProtocolError that ends the connection where they are cut in the middle."""
-    size = SAMPLE_BYTES[encoding]
+    size = SAMPLE_BYTES.get(encoding, 1)
     if len(data) % size:
         raise ProtocolError(
             "misframed_audio",
@@ -76,7 +80,8 @@ class Intake:
     """`push` and `drop` from the connection; `take` towards the worker, `give_back` where it had no room."""
 
     def __init__(self, encoding: Encoding, rate: int, max_ahead_ms: int, *, is_paced: bool) -> None:
-        self._encoding = encoding
+        opus = OpusDecoder() if encoding == "opus" else None
+        self._decode: Callable[[bytes], Samples] = opus or partial(decode, encoding=encoding)
         self._rate = rate
         self._max_samples = max_ahead_ms * SAMPLE_RATE // 1000
         self._is_paced = is_paced
@@ -119,28 +124,44 @@ class Intake:
         """Whether another message is held; the last one may go beyond the limit by its own length."""
         return self._num_waiting < self._max_samples
 
-    def push(self, data: bytes) -> None:
-        """One message of audio; raises ProtocolError."""
-        samples = decode(data, self._encoding)
+    def push(self, data: bytes, first_sample: int | None = None) -> None:
+        """One message of audio, at its place where that is given; raises ProtocolError."""
+        samples = self._place(self._decode(data), first_sample)
         self.num_messages += 1
         self._num_received += len(samples)
         self._add(self._resampler.push(samples))
 
-    def drop(self, data: bytes) -> tuple[int, int]:
+    def drop(self, data: bytes, first_sample: int | None = None) -> tuple[int, int]:
         """One message for which there is no room: where it lay on the input clock, from and to, ms."""
-        samples = decode(data, self._encoding)
+        samples = self._place(self._decode(data), first_sample)
         self.num_messages += 1
         start_ms = self.received_ms
-        self._add(self._resampler.flush())
-        self._num_received += len(samples)
         self._num_dropped += len(samples)
-        silence = len(samples) * SAMPLE_RATE // self._rate
+        self._leave_out(len(samples))
+        return start_ms, self.received_ms
+
+    def _place(self, samples: Samples, first_sample: int | None) -> Samples:
+        """What of it is new; where something lies between, that becomes silence."""
+        if first_sample is None:
+            return samples
+        pause = first_sample - self._num_received
+        if pause > MAX_PAUSE_S * self._rate:
+            text = f"A message must begin at most {MAX_PAUSE_S} s behind the one before."
+            raise ProtocolError("misframed_audio", text, close_code=BAD_MESSAGE)
+        if pause > 0:
+            self._leave_out(pause)
+        return samples[max(0, -pause) :]
+
+    def _leave_out(self, num_samples: int) -> None:
+        """So many samples at the client's rate are heard as silence."""
+        self._add(self._resampler.flush())
+        self._num_received += num_samples
+        silence = num_samples * SAMPLE_RATE // self._rate
         last = self._items[-1] if self._items else None
         if isinstance(last, int):
             self._items[-1] = last + silence
         else:
             self._items.append(silence)
-        return start_ms, self.received_ms
 
     def put(self, item: Mark | Targets) -> None:
         """In its place between the samples."""

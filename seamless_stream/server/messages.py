@@ -62,6 +62,23 @@ class SessionClose:
 
 
 @dataclass(frozen=True)
+class OutputPlayed:
+    """How far the client has played the first output clock."""
+
+    type: ClassVar[str] = "output_audio.played"
+    up_to_sample: int
+    event_id: str | None = None
+
+
+@dataclass(frozen=True)
+class OutputClear:
+    """Speak nothing more of what has begun."""
+
+    type: ClassVar[str] = "output_audio.clear"
+    event_id: str | None = None
+
+
+@dataclass(frozen=True)
 class SessionResume:
     """The first message of a connection that follows a broken one: what the client has; -1: nothing."""
 
@@ -72,7 +89,9 @@ class SessionResume:
     event_id: str | None = None
 
 
-ClientMessage = SessionUpdate | AudioAppend | Flush | Ping | SessionClose | SessionResume
+ClientMessage = (
+    SessionUpdate | AudioAppend | Flush | Ping | SessionClose | OutputPlayed | OutputClear | SessionResume
+)
 CLIENT_MESSAGES: Final = {kind.type: kind for kind in typing.get_args(ClientMessage)}
 
 
@@ -160,6 +179,15 @@ class SegmentUpdated(Caption):
 
 
 @dataclass(frozen=True)
+class Word:
+    """When something was said that this word translates, or is."""
+
+    text: str
+    start_ms: int
+    end_ms: int
+
+
+@dataclass(frozen=True)
 class SegmentFinal(Caption):
     """The finished text of a segment in one language."""
 
@@ -167,6 +195,7 @@ class SegmentFinal(Caption):
     text: str
     start_ms: int
     end_ms: int
+    words: list[Word] | None = None
 
 
 @dataclass(frozen=True)
@@ -303,6 +332,14 @@ class Flushed:
 
 
 @dataclass(frozen=True)
+class OutputCleared:
+    """Frames before these places are to be thrown away, one for each output clock."""
+
+    type: ClassVar[str] = "output_audio.cleared"
+    next_samples: list[int]
+
+
+@dataclass(frozen=True)
 class Pong:
     """The answer to ping."""
 
@@ -374,6 +411,7 @@ NativeOnly = (
     | Heartbeat
     | Warn
     | Flushed
+    | OutputCleared
     | GoAway
 )
 ServerMessage = OpenAIMessage | NativeOnly

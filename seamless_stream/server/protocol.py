@@ -14,6 +14,7 @@ import typing
 from dataclasses import MISSING, fields, is_dataclass
 from typing import Any, Final, Literal
 
+from seamless_stream.server.changes import Encoding
 from seamless_stream.server.messages import (
     CLIENT_MESSAGES,
     AudioAppend,
@@ -82,7 +83,20 @@ def _plain(value: Any) -> Any:
 
 HEADER: Final = struct.Struct("<BBHIQII")
 HEADER_BYTES: Final = HEADER.size
+INPUT_PCM: Final = 1
 OUTPUT_PCM: Final = 2
+INPUT_OPUS: Final = 3
+
+
+def input_frame(data: bytes, encoding: Encoding) -> tuple[bytes, int]:
+    """The audio of a framed message and the place of its first sample on the input clock; raises ProtocolError."""
+    kind = INPUT_OPUS if encoding == "opus" else INPUT_PCM
+    if len(data) >= HEADER_BYTES:
+        version, found, _, _, first_sample, _, size = HEADER.unpack(data[:HEADER_BYTES])
+        if (version, found, size) == (1, kind, len(data) - HEADER_BYTES):
+            return data[HEADER_BYTES:], first_sample
+    text = f"A message must begin with a header of {HEADER_BYTES} bytes: version 1, kind {kind}, the right length."
+    raise ProtocolError("misframed_audio", text, close_code=BAD_MESSAGE)
 
 
 def audio_frame(seq: int, place: int, first_sample: int, segment: int, pcm: bytes) -> bytes:

@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
-from seamless_stream.engine.worker import Progress, Worker
+from seamless_stream.engine.worker import Worker
 from seamless_stream.errors import BusyError, SeamlessStreamError
 from seamless_stream.events import Event
 from seamless_stream.models.base import Capabilities
@@ -26,13 +26,12 @@ from seamless_stream.server.messages import ClientMessage, Dialect, ServerMessag
 from seamless_stream.server.metrics import Metrics
 from seamless_stream.server.outbox import Outbox
 from seamless_stream.server.protocol import ProtocolError
+from seamless_stream.server.pulse import Pulse
 from seamless_stream.settings import ServerSettings, SessionSettings
 
 log = logging.getLogger(__name__)
 
 TICK_S: Final = 0.1
-ACK_S: Final = 0.5
-HEARTBEAT_S: Final = 5.0
 MIN_CATCH_UP_S: Final = 10.0  # after a lost connection: what the client kept is on its way
 
 
@@ -79,9 +78,9 @@ class ServedSession:
         self._closing: str | None = None  # why no more audio is taken
         replay_bytes = settings.replay_bytes if dialect == "native" else 0
         self.outbox = Outbox(dialect, settings.max_unsent_bytes, replay_bytes)
-        self._dropped: tuple[int, int] | None = None  # not yet told
+        self._played: int | None = None  # samples of the first output clock, as the client says
         self._opened_s = time.monotonic()
-        self._acked_s = self._beat_s = self._opened_s
+        self._pulse = Pulse(self._opened_s)
         self.expires_at = int(time.time()) + settings.max_session_s
         self._reader: Reader | None = None
         self.left_s: float | None = self._opened_s  # since when it has no connection
@@ -222,7 +221,10 @@ class ServedSession:
                 f"Binary messages need the subprotocol {protocol.NATIVE}.",
                 close_code=protocol.UNSUPPORTED,
             )
-        self._audio(data)
+        if self._config.framing == "header":
+            self._audio(*protocol.input_frame(data, self._config.encoding))
+        else:
+            self._audio(data)
 
     def _take_text(self, data: str) -> None:
         message = protocol.parse(data)
@@ -250,6 +252,10 @@ class ServedSession:
             raise ProtocolError(
                 "unknown_type", "`session.resume` must be a connection's first message.", param="type"
             )
+        elif isinstance(message, messages.OutputPlayed):
+            self._played = max(0, message.up_to_sample)
+        elif isinstance(message, messages.OutputClear):
+            self._send(messages.OutputCleared(self._captions.silence()))
         else:
             self._put(Mark(message.marker))
 
@@ -276,7 +282,7 @@ class ServedSession:
         catches_up = self._feed is not None and self._feed.intake.catches_up
         return self.dialect == "native" and self._config.pacing == "realtime" and not catches_up
 
-    def _audio(self, data: bytes) -> None:
+    def _audio(self, data: bytes, first_sample: int | None = None) -> None:
         if self._closing is not None:
             raise ProtocolError("session_closing", "The session is closing and takes no more audio.")
         if self._config.code is None:
@@ -287,11 +293,11 @@ class ServedSession:
             )
         feed = self._feed = self._feed or self._begin()
         if self._drops and not feed.intake.has_room:
-            start_ms, end_ms = feed.intake.drop(data)
+            start_ms, end_ms = feed.intake.drop(data, first_sample)
             self._service.metrics.dropped((end_ms - start_ms) / 1000)
-            self._dropped = (start_ms if self._dropped is None else self._dropped[0], end_ms)
+            self._pulse.dropped(start_ms, end_ms)
         else:
-            feed.intake.push(data)
+            feed.intake.push(data, first_sample)
         feed.pump()
 
     def _begin(self) -> Feed:
@@ -340,7 +346,8 @@ class ServedSession:
             "segments": self._captions.num_finals,
             "dropped_ms": 0 if self._feed is None else self._feed.intake.dropped_ms,
         }
-        self._tell_drops()
+        for message in self._pulse.drops():
+            self._send(message)
         self._send(messages.SessionClosed(self._closing or "client", usage))
         self.finish(self.close_code)
 
@@ -371,13 +378,9 @@ class ServedSession:
             self._feed.pump()
             if intake.catches_up and now_s - self._resumed_s > MIN_CATCH_UP_S:
                 intake.catches_up = intake.waiting_ms > 1000
-        if now_s - self._acked_s >= ACK_S:
-            self._acked_s = now_s
-            self._tell_drops()
-            self._acknowledge()
-        if now_s - self._beat_s >= HEARTBEAT_S:
-            self._beat_s = now_s
-            self._beat()
+        if self.dialect == "native":
+            for message in self._pulse.beat(now_s, self._feed, self.num_messages, self._unplayed_ms):
+                self._send(message)
 
     def _check_time(self, now_s: float) -> None:
         settings = self.settings
@@ -387,30 +390,13 @@ class ServedSession:
             text = f"A session may last {settings.max_session_s} s."
             self.refuse(ProtocolError("session_expired", text, close_code=protocol.TOO_LONG))
 
-    def _tell_drops(self) -> None:
-        if self._dropped is not None:
-            start_ms, end_ms = self._dropped
-            self._dropped = None
-            self._send(messages.Warn("audio_dropped", {"start_ms": start_ms, "end_ms": end_ms}))
-
-    def _acknowledge(self) -> None:
-        if self._feed is not None and self.dialect == "native":
-            intake = self._feed.intake
-            counts = (self.num_messages, intake.num_messages, intake.received_ms, ms(self._feed.heard_s))
-            self._send(messages.AudioAck(*counts, intake.dropped_ms, intake.credit_ms))
-
-    def _beat(self) -> None:
-        if self.dialect != "native":
-            return
-        lag_ms = waiting_ms = 0
-        progress = Progress()
-        if self._feed is not None:
-            intake, progress = self._feed.intake, self._feed.progress
-            lag_ms = max(0, intake.received_ms - ms(self._feed.heard_s))
-            waiting_ms = intake.waiting_ms
-        now_ms = int(time.time() * 1000)
-        backlog_ms = ms(progress.unplayed_s)
-        self._send(messages.Heartbeat(now_ms, lag_ms, waiting_ms, backlog_ms, progress.overload_level))
+    @property
+    def _unplayed_ms(self) -> int | None:
+        """Speech that the client has not played; None: it has not said."""
+        if self._played is None:
+            return None
+        said = self._captions.clocks.get(0, 0)
+        return max(0, said - self._played) * 1000 // self._config.output_rate
 
     def _describe(self, *, is_first: bool = False) -> dict[str, Any]:
         service = self._service
