@@ -207,6 +207,20 @@ def test_families_writing() -> None:
     assert families_writing("klingon") == []
 
 
+# --- the list of public checkpoints
+
+
+def test_models_are_listed_with_family_size_tasks_and_licence(capfd: pytest.CaptureFixture[str]) -> None:
+    assert command("models") == 0
+    out = " ".join(capfd.readouterr().out.split())
+    for line in (
+        "v1-medium not here 1209.5 M parameters 4840 MB CC-BY-NC-4.0 seamless_m4t: s2st s2tt t2st t2tt asr;",
+        "s2t-small-librispeech-asr not here 29.5 M parameters MIT speech_to_text: asr;",
+        "s2t-wav2vec2-large-en-de not here size unknown 1330 MB MIT speech_to_text_2: s2tt;",
+    ):
+        assert line in out
+
+
 # --- alignment
 
 
