@@ -8,6 +8,7 @@ import socket
 import ssl
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,7 @@ START = """
 import os, socket, sys
 listener = socket.create_server(("127.0.0.1", int(sys.argv[1])))
 os.dup2(listener.fileno(), 3)
+os.set_inheritable(3, True)
 os.environ |= {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1"}
 os.execv(sys.executable, [sys.executable, "-m", "seamless_stream", "serve", *sys.argv[2:]])
 """
@@ -51,7 +53,7 @@ def test_sockets_notices_log_and_reload(tmp_path: Path) -> None:
     keys.write_text("old-key\n", encoding="utf-8")
     notices = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     notices.bind(str(tmp_path / "notify"))
-    notices.settimeout(PATIENCE_S)
+    notices.settimeout(1)
     settings = {"keys_file": keys, "tls_certificate": certificate, "tls_key": private, "log_format": "json"}
     options = [f"--set=server.{name}={value}" for name, value in settings.items()]
     options += ["--model", "phrasebook", "--device", "cpu"]
@@ -59,10 +61,13 @@ def test_sockets_notices_log_and_reload(tmp_path: Path) -> None:
     command = [sys.executable, "-c", START, str(port), *options]
 
     def heard(wanted: str) -> str:
-        while True:
-            text = notices.recv(4096).decode()
-            if wanted in text:
+        for _ in range(PATIENCE_S):
+            assert daemon.poll() is None, log.read_text()
+            with suppress(TimeoutError):
+                while wanted not in (text := notices.recv(4096).decode()):
+                    pass
                 return text
+        raise AssertionError(f"{wanted} was not said")
 
     with (
         notices,
