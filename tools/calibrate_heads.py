@@ -22,12 +22,12 @@ from safetensors.torch import load_file
 from torch import nn
 
 from seamless_stream.engine.alignment import ROW, Alignment, Array, Row
+from seamless_stream.models.checkpoint import ALIGNMENT_FILE
 from seamless_stream.models.seamless_m4t.network import Network
 from tools.phrasebook.batches import Batches, Example, examples_of
 from tools.phrasebook.corpus import DEFAULT_WORK
 from tools.phrasebook.recipe import BLANK, CONFIG, Text, read_phrases
 
-FILE_NAME: Final = "alignment_heads.json"
 PARTS: Final = frozenset({"speech_encoder", "text_decoder"})
 NUM_PROMPT: Final = 2
 STACKED_PER_STATE: Final = 8  # stacked frames of 20 ms
@@ -231,7 +231,7 @@ def main() -> None:
     }
     print(json.dumps(document))
     if options.output:
-        (options.output / FILE_NAME).write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+        (options.output / ALIGNMENT_FILE).write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -111,7 +111,8 @@ class CheckpointFiles:
 
     @cached_property
     def alignment_heads(self) -> tuple[tuple[int, int], ...]:
-        """(layer, head) pairs that `tools/calibrate_heads.py` has found; empty where nobody has looked."""
+        """(layer, head) pairs that were trained to look at what is said, or that `tools/calibrate_heads.py` has found;
+        empty where nobody has looked."""
         path = self.directory / ALIGNMENT_FILE
         if not path.exists():
             return ()

@@ -39,7 +39,7 @@ REHEARSAL = Scale(
 def stages(scale: Scale, work: Path, output: Path) -> list[list[str]]:
     """Module and arguments of each stage, in order."""
     clips = [] if scale.clips is None else ["--clips", str(scale.clips)]
-    checked = [] if scale.checked_clips is None else [str(scale.checked_clips)]
+    checked = [] if scale.checked_clips is None else ["--limit", str(scale.checked_clips)]
     vocoder = ["train_vocoder", *clips, "--minutes"]
     return [
         ["corpus"],
@@ -53,8 +53,7 @@ def stages(scale: Scale, work: Path, output: Path) -> list[list[str]]:
         ["train_t2u", *clips, "--minutes", str(scale.t2u_minutes)],
         [*vocoder, str(scale.vocoder_minutes + scale.guessed_minutes), "--guessed"],
         ["export", "--output", str(output)],
-        ["calibrate_heads", "--output", str(output), *(["--clips", *checked] if checked else [])],
-        ["evaluate", "--model", str(output), *(["--limit", *checked] if checked else [])],
+        ["evaluate", "--model", str(output), *checked],
         ["card", "--output", str(output)],
     ]
 
@@ -62,8 +61,8 @@ def stages(scale: Scale, work: Path, output: Path) -> list[list[str]]:
 def run(stage: list[str], work: Path) -> None:
     """One stage, as a process of its own."""
     module, *arguments = stage
-    folder = "tools" if module == "calibrate_heads" else "tools.phrasebook"
-    subprocess.run([sys.executable, "-m", f"{folder}.{module}", "--work", str(work), *arguments], check=True)
+    command = [sys.executable, "-m", f"tools.phrasebook.{module}", "--work", str(work), *arguments]
+    subprocess.run(command, check=True)
 
 
 def main() -> None:

@@ -19,10 +19,12 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from seamless_stream.models.checkpoint import ALIGNMENT_FILE
 from seamless_stream.models.seamless_m4t.config import ONLY_V1, SPECIAL_UNITS, SeamlessM4TConfig
 from seamless_stream.models.seamless_m4t.network import Network
 from seamless_stream.models.seamless_m4t.weights import to_theirs
 from tools.phrasebook.corpus import DEFAULT_WORK
+from tools.phrasebook.prefixes import HEADS
 from tools.phrasebook.recipe import CONFIG, LANGUAGES, OFFSET, Text, with_speech
 
 POINTWISE = (
@@ -145,6 +147,7 @@ def write(output: Path, work: Path, text_only: bool) -> None:
         "generation_config.json": generation_json(text, char_to_id),
         "preprocessor_config.json": PREPROCESSOR,
         "tokenizer_config.json": tokenizer_json(),
+        ALIGNMENT_FILE: {"heads": HEADS, "source": "trained so: tools/phrasebook/prefixes.py"},
     }
     for name, content in documents.items():
         (output / name).write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
