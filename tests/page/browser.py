@@ -21,7 +21,8 @@ from websockets.sync.client import ClientConnection, connect
 PACKAGES: Final = "chromium (Debian), chromium-browser or google-chrome"
 PROGRAMS: Final = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 STARTED_S: Final = 60
-PATIENCE_S: Final = 40
+PATIENCE_S: Final = 90  # seconds are enough, where nothing else runs
+FOREVER: Final[dict[str, Any]] = {"max_size": None, "ping_interval": None}
 FLAGS: Final = (
     "--headless=new",
     "--no-sandbox",  # tests may run as root in a container
@@ -155,7 +156,7 @@ class Browser:
     @contextmanager
     def tab(self, url: str = "about:blank", *, grants: bool = True) -> Iterator[Tab]:
         """A page of its own, with nothing stored; `grants`: the visitor allows the microphone."""
-        with connect(self._version()["webSocketDebuggerUrl"], max_size=None) as socket:
+        with connect(self._version()["webSocketDebuggerUrl"], **FOREVER) as socket:
             whole = Tab(socket)
             context = whole.call("Target.createBrowserContext")["browserContextId"]
             setting = "granted" if grants else "denied"
@@ -167,7 +168,7 @@ class Browser:
                 "targetId"
             ]
             address = f"ws://127.0.0.1:{self._port}/devtools/page/{target}"
-            with connect(address, max_size=None) as page:
+            with connect(address, **FOREVER) as page:
                 tab = Tab(page)
                 for domain in ("Page", "Runtime", "Log", "Network", "Audits", "DOM"):
                     tab.call(f"{domain}.enable")

@@ -15,11 +15,14 @@ from tests.fakes import FakeTranslator
 from tests.page.browser import Browser, Tab
 from tests.page.conftest import Host
 
+# Before the proxy cuts: it cuts whatever comes next.
+LOAD = 'import("/page/client.js").then(() => true)'
 TALKING = """
 (async () => {
   const { TranslationClient } = await import("/page/client.js");
   const url = new URL("/v1/realtime/translations", location.href.replace("http", "ws"));
-  const client = new TranslationClient({ url, input: { rate: 16000 }, output: { language: "es", rate: 16000 } });
+  const output = { language: "es", rate: 16000 };
+  const client = new TranslationClient({ url, input: { rate: 16000, pacing: "fast" }, output });
   const found = { states: [], finals: [], audio: [], sessions: new Set(), flushed: 0 };
   client.addEventListener("state", ({ detail }) => found.states.push(detail.state));
   client.addEventListener("segment.final", ({ detail }) => {
@@ -56,7 +59,7 @@ def test_the_client_loses_nothing_when_its_connection_breaks(
 ) -> None:
     expected = listen(Engine(FakeTranslator()), [from_bytes(to_bytes(TALK))])
     with host() as hosted, browser.tab() as tab:
-        module(tab, hosted.url, "1")
+        module(tab, hosted.url, LOAD)
         tab.evaluate(f"window.talk = {base64.b64encode(TALK.astype('<f4').tobytes()).decode()!r}")
         hosted.plan.cuts_left = num_cuts
         found = tab.evaluate(TALKING)
@@ -72,7 +75,7 @@ def test_a_new_session_begins_with_what_the_old_one_did_not_take(browser: Browse
     """Where the server no longer knows the session: nothing said is lost, and times go on."""
     expected = listen(Engine(FakeTranslator()), [from_bytes(to_bytes(TALK))])
     with host(resume_grace_s=0.0) as hosted, browser.tab() as tab:
-        module(tab, hosted.url, "1")
+        module(tab, hosted.url, LOAD)
         tab.evaluate(f"window.talk = {base64.b64encode(TALK.astype('<f4').tobytes()).decode()!r}")
         cuts = iter([(40_000, 1 << 60, "cut")])
         hosted.plan.next = lambda: next(cuts, (1 << 60, 1 << 60, None))

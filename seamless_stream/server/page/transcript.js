@@ -31,7 +31,10 @@ export class Transcript {
 
   /** All segments that a `transcript.snapshot` tells of. */
   applySnapshot({ segments, open, session_number, offset_ms }) {
-    const found = [...segments, ...open].map((message) => this.apply({ ...message, session_number, offset_ms }));
+    const typed = [["segment.final", segments], ["segment.updated", open]]; // whole messages but for their type
+    const found = typed.flatMap(([type, messages]) => {
+      return messages.map((message) => this.apply({ ...message, type, session_number, offset_ms }));
+    });
     return found.filter((segment, index) => segment !== null && found.indexOf(segment) === index);
   }
 
