@@ -5,32 +5,37 @@
     PYTHONPATH=PEERS:. python tools/run_simulstream.py --data talks.yaml --model DIR --to spa --output out/simulstream
     seamless-stream evaluate --data talks.yaml --rescore --output out/simulstream
 
-Needs these versions before ours in the path: under transformers 5 its processor was not tried. The whole recording is
-one segment; layer, cut-off and history are simulstream's own options. Computing is counted in processor time.
+Needs these versions before ours in the path: under transformers 5 its processor was not tried. Configured as its
+authors do in config/seamless_streamatt.yaml, inside their VAD wrapper with its own defaults; `--whole` leaves the
+wrapper out. The wrapper takes Silero from the package `silero-vad`, without a network.
 """
 
 import argparse
-import time
-from pathlib import Path
+import json
 from types import SimpleNamespace
 
+import numpy as np
 from simulstream.server.speech_processors.seamless_streamatt import SeamlessStreamAtt
+from simulstream.server.speech_processors.vad_wrapper import VADWrapperSpeechProcessor
 
-from seamless_stream.audio.fbank import SAMPLE_RATE
-from seamless_stream.audio.files import AudioFile
-from seamless_stream.evaluation.corpus import Recording, read_corpus
-from seamless_stream.evaluation.log import LogWriter, Moment
-from seamless_stream.events import Final, Partial
+from tools.peers import Step, arguments, run
+
+PROCESSORS = "simulstream.server.speech_processors"
 
 
 def configuration(options: argparse.Namespace) -> SimpleNamespace:
-    history = "simulstream.server.speech_processors.base_streamatt.FixedWordsTextHistory"
+    facts = json.loads((options.model / "config.json").read_text(encoding="utf-8"))
+    history = f"{PROCESSORS}.base_streamatt.FixedWordsTextHistory"
     return SimpleNamespace(
+        base_speech_processor_class=f"{PROCESSORS}.seamless_streamatt.SeamlessStreamAtt",
         hf_model_name=str(options.model),
         seamless_version=2,
         num_beams=options.beams,
         speech_chunk_size=options.chunk_s,
-        cross_attention_layer=options.layer,
+        min_speech_size=options.min_speech_s,
+        audio_history_max_duration=360,
+        text_history_max_len=128,
+        cross_attention_layer=min(options.layer, facts["decoder_layers"] - 1),
         cutoff_frame_num=options.frames,
         text_history=SimpleNamespace(type=history, history_words=options.history_words),
         word_level_postprocess=True,
@@ -38,70 +43,46 @@ def configuration(options: argparse.Namespace) -> SimpleNamespace:
     )
 
 
-def play(
-    processor: SeamlessStreamAtt, recording: Recording, options: argparse.Namespace, log: LogWriter
-) -> None:
-    """One recording, with the clock of `evaluation.run`: computing begins when its source is heard."""
-    processor.clear()
-    log.begin(recording.name, recording.path)
-    text, num_samples, free_s = "", 0, 0.0
-    chunks = list(AudioFile(recording.path).chunks(round(options.chunk_s * SAMPLE_RATE)))
-    for chunk in [*chunks, None]:
-        num_samples += 0 if chunk is None else len(chunk)
-        heard_s, cpu = num_samples / SAMPLE_RATE, time.process_time()
+def stepper(processor: SeamlessStreamAtt | VADWrapperSpeechProcessor) -> Step:
+    """Text from all tokens together: simulstream's own strings of two segments have no blank between them."""
+    tokens: list[str] = []
+
+    def step(chunk: np.ndarray | None) -> str:
         found = processor.end_of_stream() if chunk is None else processor.process_chunk(chunk)
-        taken_s = time.process_time() - cpu
-        free_s = max(free_s, heard_s) + taken_s
-        moment = Moment(heard_s, free_s, free_s)
-        if found.deleted_string:
-            text = text.removesuffix(found.deleted_string)
-        if found.new_string:
-            text += found.new_string
-            log.event(Partial(0, options.to, text.strip(), ""), moment)
-        log.chunk(moment, taken_s, taken_s)
-    log.event(Final(0, options.to, text.strip(), 0.0, num_samples / SAMPLE_RATE), moment)
-    log.end(num_samples / SAMPLE_RATE)
+        del tokens[len(tokens) - len(found.deleted_tokens) :]
+        tokens.extend(found.new_tokens)
+        return "".join(tokens).replace("▁", " ").strip()
+
+    return step
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--limit", type=int)
-    parser.add_argument(
-        "--model", type=Path, required=True, help="a transformers directory of SeamlessM4T v2"
-    )
-    parser.add_argument("--to", required=True)
+    parser = arguments(__doc__ or "")
     parser.add_argument("--source-language", default="eng")
-    parser.add_argument("--output", type=Path, required=True)
-    parser.add_argument("--chunk-s", type=float, default=1.0)
-    parser.add_argument("--frames", type=int, default=4, help="simulstream's cutoff_frame_num")
-    parser.add_argument("--layer", type=int, default=3, help="simulstream's cross_attention_layer")
+    parser.add_argument("--whole", action="store_true", help="the whole recording is one segment")
+    parser.add_argument("--chunk-s", type=float, default=0.5)
+    parser.add_argument("--min-speech-s", type=float, default=1, help="the VAD wrapper's min_speech_size")
+    parser.add_argument("--frames", type=int, default=4, help="cutoff_frame_num")
+    parser.add_argument(
+        "--layer", type=int, default=3, help="cross_attention_layer, of a smaller decoder the last"
+    )
     parser.add_argument("--beams", type=int, default=5)
-    parser.add_argument("--history-words", type=int, default=20)
+    parser.add_argument("--history-words", type=int, default=10)
     options = parser.parse_args()
     settings = configuration(options)
-    SeamlessStreamAtt.load_model(settings)
-    processor = SeamlessStreamAtt(settings)
+    kind = SeamlessStreamAtt if options.whole else VADWrapperSpeechProcessor
+    kind.load_model(settings)
+    processor = kind(settings)
     processor.set_source_language(options.source_language)
     processor.set_target_language(options.to)
-    note = f"cutoff_frame_num={options.frames}"
-    folder = options.output / f"simulstream-{options.frames}"
-    folder.mkdir(parents=True, exist_ok=True)
-    header = {
-        "label": "simulstream StreamAtt",
-        "note": note,
-        "clock": "simulated",
-        "timer": "cpu",
-        "language": options.to,
-        "model": str(options.model),
-        "data": str(options.data),
-        "settings": {key: str(value) for key, value in vars(settings).items()},
-    }
-    with LogWriter(folder / "log.jsonl", header) as log:
-        for recording in read_corpus(options.data)[: options.limit]:
-            play(processor, recording, options, log)
+
+    def begin() -> Step:
+        processor.clear()
+        processor.set_target_language(options.to)
+        return stepper(processor)
+
+    facts = {key: str(value) for key, value in vars(settings).items()}
+    run(options, "simulstream", f"cutoff_frame_num={options.frames}", facts, options.chunk_s, begin)
 
 
 if __name__ == "__main__":

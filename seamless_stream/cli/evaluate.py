@@ -26,7 +26,7 @@ from seamless_stream.engine.engine import check_session
 from seamless_stream.engine.translator import Translator
 from seamless_stream.errors import ModelError, SettingsError
 from seamless_stream.evaluation.corpus import Recording, read_corpus
-from seamless_stream.evaluation.log import LogWriter
+from seamless_stream.evaluation.log import LogWriter, read_log
 from seamless_stream.evaluation.plot import plot
 from seamless_stream.evaluation.quality import Recogniser, open_recogniser
 from seamless_stream.evaluation.results import (
@@ -42,6 +42,7 @@ from seamless_stream.evaluation.results import (
 )
 from seamless_stream.evaluation.run import run as play
 from seamless_stream.evaluation.simuleval_server import make_server
+from seamless_stream.evaluation.trace import Traced, write_trace
 from seamless_stream.settings import Settings, Task
 
 # What each policy trades quality against latency with: the setting below `session.policy`, and values for a curve.
@@ -82,6 +83,8 @@ def run(arguments: Namespace) -> int:
         recordings = read_corpus(arguments.data, arguments.references)[: arguments.limit]
         results = _rescore(arguments, folder, recordings) if arguments.rescore else []
         results = results or _run_all(arguments, folder, recordings, notes)
+        if arguments.trace:
+            _trace(Path(arguments.trace), folder, results, notes)
     for other in arguments.compare:
         name = Path(other).name
         results += [replace(result, label=f"{name}: {result.label}") for result in load_results(Path(other))]
@@ -97,6 +100,15 @@ def _rescore(arguments: Namespace, folder: Path, recordings: list[Recording]) ->
         raise SettingsError(f"`--rescore` needs logs in {folder}, but there are none.")
     recognisers: dict[str, Recogniser] = {}
     return [finish(log.parent, recordings, _recogniser(arguments, log.parent, recognisers)) for log in logs]
+
+
+def _trace(path: Path, folder: Path, results: list[Result], notes: Console) -> None:
+    """The page that explains the waits of these runs; the fewer recordings, the better to read."""
+    names = {(result.label, result.note): result.name for result in results}
+    logs = [read_log(log) for log in sorted(folder.glob(f"*/{LOG_NAME}"))]
+    runs = [((log.header["label"], log.header["note"]), log) for log in logs]
+    write_trace(path, [Traced(names[key], log) for key, log in runs if key in names])
+    notes.print(f"trace: {path}", markup=False)
 
 
 def _recogniser(arguments: Namespace, folder: Path, known: dict[str, Recogniser]) -> Recogniser | None:
@@ -161,7 +173,9 @@ def _run_one(
 ) -> None:
     is_paced = one.settings.pace == "real-time"
     task: Task = "s2st" if arguments.speech else "s2tt"
-    session = check_session(replace(one.settings.session, task=task), translator.capabilities)
+    asked = replace(one.settings.session, task=task)
+    asked = replace(asked, explains=asked.explains or bool(arguments.trace))
+    session = check_session(asked, translator.capabilities)
     if len(session.target_languages) > 1:
         raise SettingsError("`--to` must be one language: there is one reference.")
     speech_folder = folder / SPEECH_NAME if arguments.speech else None

@@ -109,6 +109,7 @@ examples:
   seamless-stream evaluate --data talks.yaml --to es --policy alignatt local-agreement --sweep
   seamless-stream evaluate --data talks.yaml --to es --policy alignatt --sweep session.policy.alignatt_frames=2,4
   seamless-stream evaluate --data talks.yaml --to es --pace real-time --output out/paced
+  seamless-stream evaluate --data talks.yaml --to es --limit 1 --trace trace.html   why every token waited
   seamless-stream evaluate --compare out/evaluation out/paced     runs of before, in one table and plot
   seamless-stream evaluate --simuleval-port 12321 --to es         then: simuleval --remote-eval ...
 """
@@ -327,6 +328,9 @@ def _add_evaluate(parser: Parser) -> None:
         "--recogniser", metavar="MODEL", help="scores speech: a Whisper directory or a checkpoint"
     )
     parser.add_argument("--output", default="out/evaluation", metavar="DIR", help="default: out/evaluation")
+    parser.add_argument(
+        "--trace", metavar="FILE.html", help="a page that explains for every token why it waited"
+    )
     parser.add_argument("--rescore", action="store_true", help="no run: score the logs in --output again")
     parser.add_argument(
         "--compare", nargs="+", default=[], metavar="DIR", help="earlier outputs to show along"
