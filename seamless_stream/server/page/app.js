@@ -62,8 +62,8 @@ function hush() {
 }
 
 /** Lists for the present mode, filled with what was said so far. */
-function layOut(isTwoWay, from, to) {
-  $("monologue").hidden = isTwoWay;
+function layOut({ isTwoWay, findsTurns, from, to }) {
+  $("monologue").hidden = isTwoWay === true;
   $("dialogue").hidden = !isTwoWay;
   if (isTwoWay) {
     lists = [["half-a", from], ["half-b", to]].map(([id, own]) => {
@@ -72,8 +72,9 @@ function layOut(isTwoWay, from, to) {
       const button = half.querySelector(".speak");
       button.textContent = `I speak ${nameOf(own)}`;
       button.onclick = () => declare(button, own);
-      button.disabled = run === null;
-      button.setAttribute("aria-pressed", "false");
+      button.hidden = findsTurns;
+      button.disabled = false;
+      button.setAttribute("aria-pressed", String(own === from));
       half.dataset.language = own;
       return new CaptionList(half.querySelector("ol"), own);
     });
@@ -158,7 +159,7 @@ async function start() {
   $("start").dataset.running = "";
   settings.lock(true);
   if (PHONE.matches) $("setup").open = false;
-  layOut(choice.isTwoWay, choice.from, choice.to);
+  layOut(choice);
   try {
     await run.start();
     settings.listMicrophones(); // now with names
@@ -217,15 +218,12 @@ function share(described) {
 
 // A conversation.
 
-/** Somebody says that they speak now; pressed again, the model is to hear for itself whose turn it is. */
+/** Somebody says that it is their turn now. */
 async function declare(button, language) {
-  const isPressed = button.getAttribute("aria-pressed") === "true";
-  for (const other of document.querySelectorAll(".speak")) other.setAttribute("aria-pressed", "false");
-  button.setAttribute("aria-pressed", String(!isPressed));
+  for (const other of document.querySelectorAll(".speak")) other.setAttribute("aria-pressed", String(other === button));
   try {
-    await run?.client.update({ translation: { source_language: isPressed ? null : language } });
+    await run?.client?.update({ translation: { source_language: language } });
   } catch (error) {
-    button.setAttribute("aria-pressed", "false");
     complain(error);
   }
 }
@@ -283,7 +281,7 @@ function listen({ session: id, token }) {
   $("welcome").querySelector(".large").textContent = "Reading along";
   $("welcome").querySelector("p:last-child").textContent = "Captions appear here as soon as somebody speaks.";
   showState("connecting");
-  layOut(false);
+  layOut({});
   const listener = new CaptionListener(new URL(`${url.replace("ws", "http")}/${id}/captions?token=${encodeURIComponent(token)}`));
   for (const type of SEGMENTS) {
     listener.addEventListener(type, ({ detail }) => {
@@ -332,6 +330,6 @@ const listener = listenerOf(location.hash);
 if (listener) {
   listen(listener);
 } else {
-  layOut(false);
+  layOut({});
   probe();
 }

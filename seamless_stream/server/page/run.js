@@ -75,8 +75,9 @@ export class Run extends EventTarget {
     this.#player.onstate = (state) => this.#hearPlayer(state);
     const rate = this.#context.sampleRate;
     this.#open({ rate, pacing: "realtime" }, { rate });
-    await this.#client.connect();
-    this.#source.onpiece = (piece) => this.#hear(piece);
+    const connected = this.#client.connect();
+    this.#source.onpiece = (piece) => this.#hear(piece); // the client keeps what is said meanwhile
+    await connected;
     if (kind === "file") this.media = await this.#source.openFile(file);
   }
 

@@ -8,7 +8,8 @@ import { microphones } from "./audio.js";
 import { make, nameOf } from "./view.js";
 
 const STORE = "seamless-stream";
-const REMEMBERED = ["from", "to", "voice", "volume", "original", "duck", "gate", "transcribe", "fast"];
+const TICKED = ["duck", "gate", "transcribe", "turns", "fast"];
+const REMEMBERED = ["from", "to", "voice", "volume", "original", ...TICKED];
 const KEY = "seamless-stream-key"; // for this tab alone
 
 const $ = (id) => document.getElementById(id);
@@ -21,7 +22,7 @@ export class Settings {
 
   constructor() {
     this.onchange = () => {};
-    for (const name of ["volume", "original", "duck", "gate", "transcribe", "fast"]) restore($(name), this.#saved[name]);
+    for (const name of ["volume", "original", ...TICKED]) restore($(name), this.#saved[name]);
     $("key").value = sessionStorage.getItem(KEY) ?? "";
     this.#form.onsubmit = (event) => event.preventDefault();
     this.#form.oninput = () => this.#changed();
@@ -78,6 +79,7 @@ export class Settings {
     return {
       kind,
       isTwoWay,
+      findsTurns: isTwoWay && $("turns").checked,
       from,
       to,
       deviceId: $("device").value,
@@ -101,11 +103,11 @@ export class Settings {
   }
 
   #extra(from, to, isTwoWay) {
-    const features = this.#capabilities?.features ?? [];
-    if (isTwoWay) return { translation: { two_way: { a: from, b: to }, source_language: null } };
-    if (!from || !features.includes("source_language")) return {};
-    const transcription = this.canTranscribe && $("transcribe").checked ? {} : null;
-    return { translation: { source_language: from }, audio: { input: { transcription } } };
+    const source = isTwoWay && $("turns").checked ? "auto" : from;
+    if (isTwoWay) return { translation: { two_way: { a: from, b: to }, source_language: source } };
+    if (!from) return {};
+    const enabled = this.canTranscribe && $("transcribe").checked;
+    return { translation: { source_language: source }, audio: { input: { transcription: { enabled } } } };
   }
 
   /** Whether the server writes down what was said, too. */
@@ -146,6 +148,7 @@ export class Settings {
     $("to-label").textContent = isTwoWay ? "The other speaks" : "Translated into";
     $("from").options[0].hidden = isTwoWay;
     if (isTwoWay && !from) $("from").value = [...$("from").options].find(({ value }) => value && value !== to)?.value ?? "";
+    $("turns-row").hidden = !isTwoWay;
     $("transcribe-row").hidden = !this.canTranscribe || isTwoWay || !from;
     $("voice").disabled = isFast;
     const languages = `${nameOfOption($("from"))} ${isTwoWay ? "⇄" : "→"} ${nameOfOption($("to"))}`;
