@@ -301,6 +301,10 @@ class App:
         self._is_draining = True
         await self._sessions.drain()
 
+    def close(self) -> None:
+        """Forget the sessions that wait for a client to come back."""
+        self._sessions.close()
+
     async def watch_loop(self) -> None:
         """For ever: how late the event loop wakes is how late everybody is answered."""
         loop = asyncio.get_running_loop()
@@ -343,6 +347,7 @@ async def listening(
                 doors.close()
     finally:
         watching.cancel()
+        app.close()
 
 
 def _session_of(path: str) -> str | None:

@@ -22,19 +22,19 @@ class OpusDecoder:
         import av
 
         self._codec = av.CodecContext.create("opus", "r")
-        self._codec.sample_rate, self._codec.layout = RATE, "mono"  # type: ignore[attr-defined]
+        self._codec.sample_rate, self._codec.layout = RATE, "mono"
 
     def __call__(self, packet: bytes) -> Samples:
         """Samples [n] at 48 kHz; raises ProtocolError that ends the connection where it is no packet."""
         import av
 
+        if not packet:
+            return np.zeros(0, np.float32)  # for the decoder it would be the end of the stream
         try:
-            frames = (
-                self._codec.decode(av.Packet(packet)) if packet else []
-            )  # an empty one would end the stream
+            frames = self._codec.decode(av.Packet(packet))
         except (av.FFmpegError, EOFError) as error:
             text = f"A message must be one Opus packet, but is not: {error}."
             raise ProtocolError("misframed_audio", text, close_code=BAD_MESSAGE) from error
-        parts = [frame.to_ndarray()[0] for frame in frames]  # type: ignore[union-attr]
+        parts = [frame.to_ndarray()[0] for frame in frames]
         samples: Samples = np.concatenate([np.zeros(0, np.float32), *parts]).astype(np.float32)
         return samples

@@ -93,6 +93,32 @@ def test_who_may_not_listen() -> None:
     assert asyncio.run(scenario()) == [unknown, unknown, unknown, (429, "too_many_listeners")]
 
 
+def test_a_slow_listener_is_closed_and_one_that_goes_is_forgotten() -> None:
+    async def scenario() -> tuple[int | None, int]:
+        async with running() as server, native(server) as socket:
+            session = (await until(socket, "session.created"))[0]["session"]
+            [served] = list(server.app._sessions)
+            reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+            path = f"{session['listen']['path']}?token={session['listen']['token']}"
+            writer.write(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
+            await reader.readuntil(b"data: ")
+            assert len(served.audience) == 1
+            writer.transport.abort()
+            async with connect(place(server, session)) as slow:
+                await until(slow, "transcript.snapshot")
+                for _ in range(400):  # at once, so that nothing can be sent between
+                    served.audience.tell(SegmentUpdated("s0", "es", "target", 1, "x" * 1_000, "x", ""))
+                code = await close_code(slow)
+            await send(socket, {"type": "ping"})
+            await until(socket, "pong")
+            async with asyncio.timeout(PATIENCE_S):
+                while len(served.audience):  # noqa: ASYNC110
+                    await asyncio.sleep(0.02)
+            return code, len(served.audience)
+
+    assert asyncio.run(scenario()) == (4410, 0)
+
+
 def test_one_language_and_no_other() -> None:
     listener = Listener("fr")
     for language in ("fr", "es"):
