@@ -2,7 +2,8 @@
  * A live translation over the WebSocket of `seamless-stream serve`, as one importable module without dependencies.
  *
  * Knows the dialect `seamless-stream.v1` (docs/protocol.md of the project): binary audio both ways, acks, flush,
- * reconnection. Knows no microphone, no loudspeaker and no page; docs/web.md shows how to use it.
+ * reconnection. Knows no microphone, no loudspeaker and no page; docs/web.md shows how to use it. It is one file, and so
+ * a long one, because others take it.
  *
  *     const client = new TranslationClient({ url, input: { rate: 48000 }, output: { language: "es", rate: 48000 } });
  *     client.addEventListener("segment.final", (event) => console.log(event.detail.text));
