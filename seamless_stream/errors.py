@@ -7,7 +7,8 @@
     │   └── LanguageError   an unknown language, or one that the checkpoint cannot do
     ├── CheckpointError     a checkpoint is missing, damaged, or not what it says
     ├── ModelError          the model failed on this input; other inputs are not affected
-    └── BusyError           there is no room for another session now
+    ├── BusyError           there is no room for another session now
+    └── RemoteError         a server cannot be reached, refuses, or has ended the session
 
 Messages are sentences of one form: "`chunk_ms` must be a multiple of 10, but is 25."
 """
@@ -59,3 +60,9 @@ class BusyError(SeamlessStreamError):
     """No room for another session now; it may be there later, or elsewhere."""
 
     exit_status = 9
+
+
+class RemoteError(SeamlessStreamError):
+    """A server cannot be reached, refuses, or has ended the session."""
+
+    exit_status = 10

@@ -14,6 +14,7 @@ LAYERS = [
     "engine",
     "sources sinks",
     "server evaluation",
+    "client",
     "cli",
 ]
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer.split()}
@@ -80,14 +81,14 @@ def test_planted_upward_import_is_found() -> None:
     assert upward_imports("audio", ast.parse("import seamless_stream.nn.state"))
 
 
-def test_only_the_worker_starts_a_thread() -> None:
+def test_only_the_worker_and_the_client_without_asyncio_start_a_thread() -> None:
     def starts_threads(tree: ast.AST) -> bool:
         return any(
             isinstance(node, ast.Attribute | ast.Name) and _name(node) == "Thread" for node in ast.walk(tree)
         )
 
     found = [str(path.relative_to(PACKAGE)) for path, tree in TREES.items() if starts_threads(tree)]
-    assert found == ["engine/worker.py"]
+    assert found == ["client/sync.py", "engine/worker.py"]
     assert not users("multiprocessing")
 
 
@@ -95,8 +96,8 @@ def _name(node: ast.Attribute | ast.Name) -> str:
     return node.attr if isinstance(node, ast.Attribute) else node.id
 
 
-def test_only_the_server_knows_asyncio() -> None:
-    assert all(name.startswith("server/") for name in users("asyncio"))
+def test_only_the_server_and_its_client_know_asyncio() -> None:
+    assert all(name.startswith(("server/", "client/")) for name in users("asyncio"))
 
 
 def test_torch_stays_out_of_audio_and_scheduler() -> None:
