@@ -10,7 +10,7 @@ SAMPLES := seamless_stream/checkpoints/samples
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format clean phrasebook check-full-size measure-loading bench bench-sessions bench-long-stream bench-policies
+.PHONY: help demo test check format clean phrasebook check-full-size measure-loading bench bench-sessions bench-long-stream bench-policies bench-server fuzz
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -60,6 +60,12 @@ bench-sessions: $(VENV)/.dev  ## live sessions in real time at once, and what ba
 
 bench-long-stream: $(VENV)/.dev  ## lag and memory of an hour-long stream
 	$(BIN)/python -m tools.bench_long_stream --speech
+
+bench-server: $(VENV)/.dev  ## how late the daemon's event loop is while the model is fully busy
+	$(BIN)/python -m tools.bench_server
+
+fuzz: $(VENV)/.dev  ## twenty thousand random conversations with the daemon (the tests have thirty)
+	FUZZ_EXAMPLES=20000 $(BIN)/python -m pytest tests/server/test_fuzz.py
 
 bench-policies: $(VENV)/.dev  ## quality against latency of the policies; needs the phrasebook's held-out speech
 	$(BIN)/python -m tools.bench_policies --plot docs/images/policies.png
