@@ -35,6 +35,7 @@ class System:
     name: str
     command: tuple[str, ...]
     path: str = ""
+    label: str = ""  # in the plot; empty: as it calls itself
 
 
 def systems(options: argparse.Namespace) -> list[System]:
@@ -43,12 +44,17 @@ def systems(options: argparse.Namespace) -> list[System]:
     theirs = ("--model", str(options.model))
     curves = {"wait-k": ("wait_k", (3, 7)), "hold-n": ("hold_n", (2, 6))}
     curves["local-agreement"] = ("decode_every_ms", (320, 640, 1280))
-    curves["alignatt"] = ("alignatt_frames", (1, 2, 4, 6, 8))
+    curves["alignatt"] = ("alignatt_frames", (1, 2, 4))
     found = [System("segment", (*ours, "--policy", "segment"))]
     for policy, (key, values) in curves.items():
         for value in values:
             sweep = ("--policy", policy, "--sweep", f"session.policy.{key}={value}")
             found.append(System(f"{policy}-{value}", (*ours, *sweep)))
+    # The peers decode once or twice a second: at such steps the processor times compare.
+    for value in (1, 2, 4):
+        sweep = ("--policy", "alignatt", "--sweep", f"session.policy.alignatt_frames={value}")
+        every = ("--set", "session.policy.decode_every_ms=640")
+        found.append(System(f"alignatt640-{value}", (*ours, *sweep, *every), label="alignatt, 640 ms"))
     for step_s in (0.5, 1, 2):
         command = ("tools/run_agreement.py", *theirs, "--step-s", str(step_s))
         found.append(System(f"agreement-{step_s}", command))
@@ -100,13 +106,13 @@ def play(system: System, data: Path, language: str, output: Path) -> str:
     return ""
 
 
-def join(logs: Sequence[Path], data: Path, path: Path) -> None:
-    """The logs of single recordings as one."""
+def join(logs: Sequence[Path], header_fields: dict[str, str], path: Path) -> None:
+    """The logs of single recordings as one, with these fields in its header."""
     with path.open("w", encoding="utf-8") as file:
         for number, log in enumerate(logs):
             header, *lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
             if not number:
-                lines = [header | {"data": str(data)}, *lines]
+                lines = [header | header_fields, *lines]
             for line in lines:
                 line |= {"recording": number} if "recording" in line else {}
                 file.write(json.dumps(line, ensure_ascii=False) + "\n")
@@ -175,7 +181,8 @@ def main() -> None:
             logs = [next((parts / r.name / system.name).glob(f"*/{LOG_NAME}")) for r in recordings]
             folder = options.output / system.name
             folder.mkdir(exist_ok=True)
-            join(logs, options.data, folder / LOG_NAME)
+            label = {"label": system.label} if system.label else {}
+            join(logs, {"data": str(options.data), **label}, folder / LOG_NAME)
             results.append(finish(folder, recordings))
     if not results:
         raise SystemExit("\n".join(f"{name}: {error}" for name, error in failures.items()))

@@ -44,9 +44,9 @@ def test_joined_log_holds_every_recording(tmp_path: Path) -> None:
             log.event(Final(0, "spa", name, 0.0, 1.0), Moment(1.0, 1.5, 1.5))
             log.chunk(Moment(1.0, 1.5, 1.5), 0.5, 0.5)
             log.end(1.0)
-    join(logs, Path("talks.yaml"), tmp_path / "log.jsonl")
+    join(logs, {"data": "talks.yaml", "label": "y"}, tmp_path / "log.jsonl")
     joined = read_log(tmp_path / "log.jsonl")
-    assert joined.header["data"] == "talks.yaml"
+    assert (joined.header["data"], joined.header["label"]) == ("talks.yaml", "y")
     assert [(track.name, track.cpu_s, track.events[0]["text"]) for track in joined.tracks] == [
         ("one", 0.5, "one"),
         ("two", 0.5, "two"),
