@@ -1,6 +1,7 @@
 """The daemon as systemd starts it: socket, notices, log, and what SIGHUP reads again. One process, the real model."""
 
 import json
+import logging
 import os
 import shutil
 import signal
@@ -15,6 +16,7 @@ import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
+from seamless_stream.cli.logs import JsonFormatter, TextFormatter
 from seamless_stream.errors import SettingsError
 from seamless_stream.server import process
 from tests.server.certificates import make
@@ -112,6 +114,25 @@ def test_sockets_notices_log_and_reload(tmp_path: Path) -> None:
     opened = next(line for line in lines if line["message"] == "session opened")
     assert opened["session"].startswith("sess_") and opened["dialect"] == "openai"
     assert "-key" not in log.read_text().replace("tls_key", "")
+
+
+def test_a_line_of_the_log_has_the_fields_and_the_fault() -> None:
+    record = logging.makeLogRecord({"name": "a.b", "levelname": "ERROR", "msg": "it is %d", "args": (5,)})
+    record.session = "sess_1"
+    try:
+        raise ValueError("why")
+    except ValueError:
+        record.exc_info = sys.exc_info()
+    line = json.loads(JsonFormatter().format(record))
+    assert (line["level"], line["logger"], line["message"], line["session"]) == (
+        "error",
+        "a.b",
+        "it is 5",
+        "sess_1",
+    )
+    assert line["time"].endswith("Z") and "ValueError: why" in line["error"]
+    text = TextFormatter().format(record)
+    assert " error: it is 5 session=sess_1\n" in text and text.endswith("ValueError: why")
 
 
 def test_several_sockets_are_too_many_and_those_of_others_are_not_ours() -> None:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import stat
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from rich.console import Console
 
 from seamless_stream.audio.pcm import to_bytes
 from seamless_stream.cli import replay
+from seamless_stream.cli.parser import parse
 from seamless_stream.engine.engine import Engine
 from seamless_stream.engine.worker import Worker
 from seamless_stream.errors import SettingsError
@@ -101,6 +103,20 @@ def test_a_served_session_is_stored_under_its_name(tmp_path: Path) -> None:
     stored = replay.load(folder)
     assert to_bytes(stored.samples) == to_bytes(TALK) and stored.is_finished
     assert [text for _, _, text in stored.texts] == [f["text"] for f in of(found, "segment.final")]
+
+
+def test_the_command_replays_all_recordings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = record(tmp_path)[0][0]
+    translator = SimpleNamespace(engine=Engine(FakeTranslator()))
+    monkeypatch.setattr(replay, "load_translator", lambda *_: translator)
+    assert replay.run(parse(["replay", str(tmp_path)])) == 0
+    path = folder / EVENTS
+    path.write_text(path.read_text(encoding="utf-8").replace("w10", "w11"), encoding="utf-8")
+    assert replay.run(parse(["replay", str(folder)])) == replay.DIFFERENT
+    printed = capsys.readouterr().out
+    assert "1 of 1 as they were" in printed and "0 of 1 as they were" in printed
 
 
 def test_a_folder_that_cannot_be_is_said_at_the_start(tmp_path: Path) -> None:
