@@ -4,22 +4,30 @@ The main thread reads, paces and pushes, and looks after the sound devices; the 
 in its one callback.
 """
 
-import sys
 import time
 from argparse import Namespace
-from collections import Counter
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 from rich.console import Console
 
 from seamless_stream.audio.fbank import SAMPLE_RATE
-from seamless_stream.cli import INTERRUPTED, complain
+from seamless_stream.cli import INTERRUPTED
+from seamless_stream.cli.ends import (
+    CAPTION_SUFFIXES,
+    Run,
+    close_all,
+    is_speaker,
+    open_sinks,
+    pace_problems,
+    report,
+    sink_problems,
+    speaker_device,
+)
 from seamless_stream.cli.shared import consoles, load_translator, settings_of
-from seamless_stream.devices import Device, choose, list_devices, muted_libraries
+from seamless_stream.devices import muted_libraries
 from seamless_stream.engine.engine import check_session, speech_task
 from seamless_stream.engine.metrics import Fact, Summary, fact, summarize
 from seamless_stream.engine.translator import Translator
@@ -27,19 +35,8 @@ from seamless_stream.engine.worker import Worker, WorkerSession
 from seamless_stream.errors import AudioError, ModelError, SettingsError
 from seamless_stream.events import Event, Failed, Final
 from seamless_stream.settings import SessionSettings, Settings, Task
-from seamless_stream.sinks import (
-    JsonLinesSink,
-    PipeSink,
-    Sink,
-    SpeakerSink,
-    SubtitleSink,
-    TerminalSink,
-    WavSink,
-)
-from seamless_stream.sources import DeviceSource, Source, open_source, paced
-
-Captions = Literal[".srt", ".vtt", ".jsonl"]
-CAPTION_SUFFIXES: tuple[Captions, ...] = get_args(Captions)
+from seamless_stream.sinks import Sink, SpeakerSink, TerminalSink
+from seamless_stream.sources import DeviceSource, open_source, paced
 
 # `--latency`: settings that belong together, for every policy. They win over the file of `--config`; `--set` and the
 # other options win over them.
@@ -85,46 +82,13 @@ class Log:
                 sink.write(event, elapsed_s)
 
 
-@dataclass
-class Run:
-    """What one run holds together."""
-
-    source: Source
-    sinks: list[Sink]
-    terminal: TerminalSink
-    speaker: SpeakerSink | None
-    is_paced: bool
-    is_quiet: bool
-    num_samples: int = 0  # pushed so far
-    is_interrupted: bool = False
-    trouble: AudioError | None = None  # ended the source early
-    num_warned: Counter[str] = field(default_factory=Counter)
-
-    def say(self, text: str) -> None:
-        """A note, unless the user wants none."""
-        if not self.is_quiet:
-            self.terminal.note(text)
-
-    def watch(self) -> None:
-        """Show new warnings of source and loudspeaker; raises AudioError when the loudspeaker has gone."""
-        watched = {"source": self.source.warnings}
-        if self.speaker is not None:
-            watched["speaker"] = self.speaker.warnings
-        for name, warnings in watched.items():
-            for warning in warnings[self.num_warned[name] :]:
-                self.terminal.note(f"seamless-stream: note: {warning}")
-            self.num_warned[name] = len(warnings)
-        if self.speaker is not None:
-            self.speaker.check()
-
-
 def run(arguments: Namespace) -> int:
     """0, or the status of what stopped it; an interruption finishes the files written so far."""
     out, notes = consoles(arguments)
     settings = settings_of(arguments, LATENCIES[arguments.latency])
     session = _session(arguments, settings)
     source = open_source(arguments.source)
-    device = _speaker_device(arguments, source)
+    device = speaker_device(arguments.source, arguments.sink, source)
     assert session.task is not None
     translator = load_translator(settings.model, {session.task}, notes)
     if settings.session.task is None:
@@ -139,9 +103,14 @@ def run(arguments: Namespace) -> int:
     with muted_libraries() if uses_devices and not arguments.verbose else nullcontext():
         speaker = None if device is None else SpeakerSink(device)
         try:
-            sinks = _sinks(arguments, session, translator, is_real_time)
+            sinks = open_sinks(
+                arguments.sink,
+                session.target_languages,
+                is_real_time,
+                _header(arguments, session, translator),
+            )
         except BaseException:
-            _close([] if speaker is None else [speaker])
+            close_all([] if speaker is None else [speaker])
             raise
         sinks += [terminal] if speaker is None else [speaker, terminal]
         is_paced = is_real_time and not source.is_paced
@@ -150,30 +119,13 @@ def run(arguments: Namespace) -> int:
         try:
             _play(live, session, translator, log)
         finally:
-            _close([*sinks, source])
+            close_all([*sinks, source])
     return _report(live, summarize(log.facts, live.num_samples / SAMPLE_RATE), notes, is_real_time)
 
 
-def _close(things: list[Any]) -> None:
-    for thing in things:
-        thing.close()
-
-
 def _report(live: Run, summary: Summary, notes: Console, is_real_time: bool) -> int:
-    live.speaker = None  # it is closed
-    live.watch()
     _print_summary(notes, summary, is_real_time)
-    for end in (live.source, *live.sinks):
-        if isinstance(end, DeviceSource | SpeakerSink):
-            notes.print(end.report, markup=False)
-        if isinstance(end, WavSink):
-            notes.print(f"speech: {end.path}" if end.has_speech else "speech: nothing was said", markup=False)
-        if isinstance(end, SubtitleSink | JsonLinesSink):
-            notes.print(f"captions: {end.path}", markup=False)
-    if live.trouble is not None:
-        raise live.trouble
-    if live.is_interrupted:
-        complain("interrupted; what was translated is in the files.")
+    if report(live, notes):
         return INTERRUPTED
     return ModelError.exit_status if summary.num_failed else 0
 
@@ -189,7 +141,10 @@ def _session(arguments: Namespace, settings: Settings) -> SessionSettings:
     task: Task = session.task or ("s2st" if speaks else "s2tt")
     if task == "asr" and not targets and session.source_language:
         targets = (session.source_language,)
-    problems = [*_sink_problems(arguments.sink), *_pace_problems(arguments, settings)]
+    problems = [
+        *sink_problems(arguments.sink),
+        *pace_problems(arguments.source, arguments.sink, settings.pace),
+    ]
     if not targets:
         problems.append("The target language must be given: `--to LANG`, for example spanish.")
     problems += [
@@ -199,95 +154,22 @@ def _session(arguments: Namespace, settings: Settings) -> SessionSettings:
         problems += [
             f"`--sink {sink}` must get one target language, but there are {len(targets)}; files get one each."
             for sink in speaks
-            if sink == "-" or _is_speaker(sink)
+            if sink == "-" or is_speaker(sink)
         ]
     if problems:
         raise SettingsError("\n".join(problems))
     return replace(session, task=task, target_languages=targets, is_live=settings.pace == "real-time")
 
 
-def _is_speaker(sink: str) -> bool:
-    return sink.partition(":")[0] == "speaker"
-
-
-def _sink_problems(sinks: list[str]) -> list[str]:
-    suffixes = (".wav", *CAPTION_SUFFIXES)
-    problems = [f"`--sink {sink}` must be given once." for sink, count in Counter(sinks).items() if count > 1]
-    if sum(map(_is_speaker, sinks)) > 1:
-        problems.append("`--sink speaker` must be given once: one loudspeaker plays.")
-    for sink in sinks:
-        if sink == "-" or _is_speaker(sink):
-            continue
-        if Path(sink).suffix.lower() not in suffixes:
-            known = ", ".join(suffixes)
-            problems.append(
-                f"`--sink` must be speaker, `-`, or a file that ends in one of {known}, but is {sink}."
-            )
-        elif not Path(sink).absolute().parent.is_dir():
-            problems.append(f"`{sink}` cannot be written: its directory does not exist.")
-    return problems
-
-
-def _pace_problems(arguments: Namespace, settings: Settings) -> list[str]:
-    if settings.pace == "real-time":
-        return []
-    live_ends = (
-        [f"--source {arguments.source}"] if arguments.source.partition(":")[0] in ("mic", "loopback") else []
-    )
-    live_ends += [f"--sink {sink}" for sink in arguments.sink if _is_speaker(sink)]
-    return [f"`{end}` needs the pace real-time, but the pace is {settings.pace}." for end in live_ends]
-
-
-def _speaker_device(arguments: Namespace, source: Source) -> Device | None:
-    """Which loudspeaker plays, if one does; raises AudioError, and SettingsError where the source would hear it."""
-    for sink in arguments.sink:
-        if _is_speaker(sink):
-            device = choose(list_devices(), "output", sink.partition(":")[2] or None)
-            if isinstance(source, DeviceSource) and source.device.monitors == device.name:
-                raise SettingsError(
-                    f"`--source {arguments.source}` hears what `--sink {sink}` plays, and would translate itself:"
-                    " choose another output (`seamless-stream devices`)."
-                )
-            if isinstance(source, DeviceSource) and source.device.kind == "input":
-                complain("note: the microphone must not hear the loudspeaker: use headphones.")
-            return device
-    return None
-
-
-# --- sinks
-
-
-def _sinks(
-    arguments: Namespace, session: SessionSettings, translator: Translator, is_real_time: bool
-) -> list[Sink]:
-    """All but the terminal and the loudspeaker; files that belong to a language once for each."""
-    sinks: list[Sink] = []
-    many = len(session.target_languages) > 1
-    for name in arguments.sink:
-        suffix = Path(name).suffix.lower()
-        paths = [(lang, _for_language(name, lang, many)) for lang in session.target_languages]
-        if name == "-":
-            sinks.append(PipeSink(sys.stdout.buffer))
-        elif suffix == ".jsonl":
-            header = {
-                "type": "Session",
-                "model": translator.description,
-                "source": arguments.source,
-                "task": session.task,
-                "target_languages": session.target_languages,
-            }
-            sinks.append(JsonLinesSink(Path(name), header))
-        elif suffix == ".wav":
-            sinks += [WavSink(path, "live" if is_real_time else "end", lang) for lang, path in paths]
-        elif suffix in (".srt", ".vtt"):
-            sinks += [SubtitleSink(path, "vtt" if suffix == ".vtt" else "srt", lang) for lang, path in paths]
-    return sinks
-
-
-def _for_language(name: str, language: str, many: bool) -> Path:
-    """out.srt, or out.spa.srt where there are several languages."""
-    path = Path(name)
-    return path.with_suffix(f".{language}{path.suffix}") if many else path
+def _header(arguments: Namespace, session: SessionSettings, translator: Translator) -> Fact:
+    """The first line of a file of events."""
+    return {
+        "type": "Session",
+        "model": translator.description,
+        "source": arguments.source,
+        "task": session.task,
+        "target_languages": session.target_languages,
+    }
 
 
 def _play(live: Run, session: SessionSettings, translator: Translator, log: Log) -> None:

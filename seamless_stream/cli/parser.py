@@ -19,6 +19,7 @@ examples:
   seamless-stream live --source talk.wav --to es --sink es.wav --sink es.srt
   arecord -f S16_LE -r 16000 -t raw | seamless-stream live --source - --to eng
   seamless-stream serve                                              the same for other programs, by WebSocket
+  seamless-stream connect ws://HOST:8765 --to es --source mic        captions from a server of these
   seamless-stream translate interview.mp3 --to de                    the text on the terminal
   seamless-stream translate *.wav --to fr --output out/              texts and spoken translations
   seamless-stream translate talk.m4a --task asr --from en --format srt
@@ -29,7 +30,7 @@ examples:
 
 exit status:
   0 all is well   1 a replay differs   2 wrong usage   3 audio   4 settings   5 language   6 checkpoint   7 model failed
-  8 no speech   70 a fault of this program   130 interrupted
+  8 no speech   9 the server is full   10 no server there, or it refuses   70 a fault of this program   130 interrupted
   With several inputs, the status is that of the first one that failed; the others are still done.
 """
 
@@ -82,6 +83,25 @@ examples:
   seamless-stream serve --record out/sessions                      to look later at what happened: see `replay`
   seamless-stream serve --config configs/server.yaml
 """
+CONNECT = """\
+Translates as `live` does, but `seamless-stream serve` does the work, here or elsewhere: no model is loaded. Captions
+appear in the terminal; every --sink gets them, or the speech, as well. Where the connection breaks, another one goes
+on with the session.
+
+url:     ws://HOST:PORT, wss://HOST:PORT with TLS; the path may be left out
+sources: mic, mic:NAME or mic:NUMBER (see `seamless-stream devices`); loopback, what this machine plays;
+         a recording, which plays at its own pace unless --pace fast; `-`, raw s16le 16 kHz mono or WAV from stdin
+sinks:   speaker, speaker:NAME or speaker:NUMBER; OUT.wav; `-`, speech as raw s16le 16 kHz mono to stdout (captions then
+         go to stderr); OUT.srt, OUT.vtt, captions; OUT.jsonl, every event
+"""
+CONNECT_EXAMPLES = """\
+examples:
+  seamless-stream serve                                            on the machine that translates
+  seamless-stream connect ws://127.0.0.1:8765 --to es --source mic
+  seamless-stream connect wss://HOST:8765 --to es --source mic --sink speaker     SEAMLESS_STREAM_KEY holds the key
+  seamless-stream connect ws://HOST:8765 --to es --to fr --source talk.wav --sink talk.vtt   talk.es.vtt, talk.fr.vtt
+  seamless-stream connect ws://HOST:8765 --to es --source talk.wav --pace fast --sink es.srt
+"""
 REPLAY = """\
 Runs recorded sessions of `serve --record` again and compares the texts. Status 0: all are what they were; 1: some are
 not, and both texts are shown. A session that fell behind had left things out; a replay has time and leaves out nothing.
@@ -119,6 +139,7 @@ MODULES = {
     "translate": "translate",
     "live": "live",
     "serve": "serve",
+    "connect": "connect",
     "replay": "replay",
     "models": "inventory",
     "languages": "inventory",
@@ -183,6 +204,7 @@ def build_parser() -> Parser:
     )
     _add_live(_command(commands, "live", "translate while the source speaks", LIVE, LIVE_EXAMPLES))
     _add_serve(_command(commands, "serve", "translate for other programs", SERVE, SERVE_EXAMPLES))
+    _add_connect(_command(commands, "connect", "translate with a server", CONNECT, CONNECT_EXAMPLES))
     _add_replay(_command(commands, "replay", "run recorded sessions again", REPLAY, REPLAY_EXAMPLES))
     models = _command(commands, "models", "list, pull and check checkpoints", "", MODELS_EXAMPLES)
     models.add_argument("action", nargs="?", default="list", choices=["list", "pull", "path", "verify"])
@@ -289,6 +311,34 @@ def _add_serve(parser: Parser) -> None:
     _add_languages(parser)
     _add_model(parser)
     _add_decoding(parser)
+
+
+def _add_connect(parser: Parser) -> None:
+    parser.add_argument("url", metavar="URL", help="of the server, see above")
+    parser.add_argument(
+        "--source", required=True, metavar="mic|loopback|FILE|-", help="what speaks, see above"
+    )
+    parser.add_argument(
+        "--sink",
+        action="append",
+        default=[],
+        metavar="speaker|FILE|-",
+        help="where the translation goes besides the terminal, see above; may be repeated",
+    )
+    parser.add_argument(
+        "--to", action="append", required=True, metavar="LANG", help="a language; repeated: several at once"
+    )
+    parser.add_argument(
+        "--from", dest="source_language", metavar="LANG", help="what is spoken; else not said"
+    )
+    parser.add_argument("--transcribe", action="store_true", help="write down what is said too; needs --from")
+    parser.add_argument("--key", metavar="KEY", help="default: the environment's SEAMLESS_STREAM_KEY")
+    parser.add_argument(
+        "--pace",
+        choices=["real-time", "fast"],
+        default="real-time",
+        help="of a file; default: real-time",
+    )
 
 
 def _add_replay(parser: Parser) -> None:

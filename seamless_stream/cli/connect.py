@@ -1,0 +1,152 @@
+"""`seamless-stream connect`: what `live` does, but a daemon translates; needs no checkpoint and no torch here.
+
+The session lives on a thread of the client; this one writes the sinks and looks after the sound devices.
+"""
+
+import os
+import time
+from argparse import Namespace
+from contextlib import nullcontext
+from typing import Final
+
+from rich.console import Console
+
+from seamless_stream.cli import INTERRUPTED
+from seamless_stream.cli.ends import (
+    Run,
+    close_all,
+    is_speaker,
+    open_sinks,
+    pace_problems,
+    report,
+    sink_problems,
+    speaker_device,
+)
+from seamless_stream.cli.shared import consoles
+from seamless_stream.client import ConnectionLost, Incoming, sync, to_event
+from seamless_stream.devices import muted_libraries
+from seamless_stream.errors import AudioError, ModelError, SettingsError
+from seamless_stream.events import Failed
+from seamless_stream.server.messages import Error, GoAway, SessionClosed, SessionResumed, Warn
+from seamless_stream.sinks import SpeakerSink, TerminalSink
+from seamless_stream.sources import DeviceSource, open_source
+
+KEY: Final = "SEAMLESS_STREAM_KEY"  # environment
+
+
+def run(arguments: Namespace) -> int:
+    """0, or the status of what stopped it; an interruption finishes the files written so far."""
+    _check(arguments)
+    out, notes = consoles(arguments)
+    is_real_time = arguments.pace != "fast"
+    source = open_source(arguments.source)
+    device = speaker_device(arguments.source, arguments.sink, source)
+    if "-" in arguments.sink:
+        out = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
+    terminal = TerminalSink(out, shows_delay=is_real_time, shows_language=_shows_language(arguments))
+    uses_devices = device is not None or isinstance(source, DeviceSource)
+    with muted_libraries() if uses_devices and not arguments.verbose else nullcontext():
+        speaker = None if device is None else SpeakerSink(device)
+        live = Run(source, [], terminal, speaker, is_real_time and not source.is_paced, arguments.quiet)
+        live.sinks += [terminal] if speaker is None else [speaker, terminal]
+        try:
+            num_failed = _play(live, arguments, notes)
+        finally:
+            close_all([*live.sinks, source])
+    if report(live, notes):
+        return INTERRUPTED
+    return ModelError.exit_status if num_failed else 0
+
+
+def _shows_language(arguments: Namespace) -> bool:
+    return len(arguments.to) > 1 or arguments.transcribe
+
+
+def _check(arguments: Namespace) -> None:
+    """What needs neither server nor device; raises SettingsError."""
+    problems = [
+        *sink_problems(arguments.sink),
+        *pace_problems(arguments.source, arguments.sink, arguments.pace),
+    ]
+    if len(arguments.to) > 1:
+        problems += [
+            f"`--sink {sink}` must get one target language, but there are {len(arguments.to)}."
+            for sink in arguments.sink
+            if sink == "-" or is_speaker(sink)
+        ]
+    if arguments.transcribe and arguments.source_language is None:
+        problems.append("The spoken language must be given to be written down: `--from LANG`.")
+    if problems:
+        raise SettingsError("\n".join(problems))
+
+
+def _play(live: Run, arguments: Namespace, notes: Console) -> int:
+    """Until the last word, or what ends it early; how many segments failed."""
+    is_real_time = arguments.pace != "fast"
+    speaks = any(sink == "-" or is_speaker(sink) or sink.lower().endswith(".wav") for sink in arguments.sink)
+    num_failed = 0
+    try:
+        with sync.connect(
+            arguments.url,
+            arguments.to[0] if len(arguments.to) == 1 else arguments.to,
+            key=arguments.key or os.environ.get(KEY),
+            source_language=arguments.source_language,
+            speaks=speaks,
+            transcribes=arguments.transcribe,
+            pacing="realtime" if is_real_time else "fast",
+        ) as session:
+            header = {"type": "Session", "model": session.info["model"], "source": arguments.source}
+            header |= {"task": "s2st" if speaks else "s2tt", "target_languages": arguments.to}
+            live.sinks += open_sinks(arguments.sink, arguments.to, is_real_time, header)
+            notes.print(f"server: {session.info['server']}, model {session.info['model']}", markup=False)
+            session.feed(live.source, is_paced=live.is_paced)
+            num_failed = _hear(live, session)
+        if live.speaker is not None:
+            live.speaker.drain()
+    except AudioError as error:
+        live.trouble = error
+    except KeyboardInterrupt:
+        live.is_interrupted = True
+    return num_failed
+
+
+def _hear(live: Run, session: sync.Session) -> int:
+    """All that the server says, to the sinks."""
+    started_s, num_failed, is_stopped = time.monotonic(), 0, False
+    if live.source.is_endless:
+        live.say("listening; Ctrl-C ends.")
+    while True:
+        try:
+            for message in session:
+                event = to_event(message)
+                if event is None:
+                    _note(live, message)
+                else:
+                    num_failed += isinstance(event, Failed)
+                    for sink in live.sinks:
+                        sink.write(event, time.monotonic() - started_s)
+                live.watch()
+            return num_failed
+        except KeyboardInterrupt:
+            if is_stopped or not live.source.is_endless:
+                raise
+            is_stopped = True
+            session.stop_feeding()
+            live.say("no longer listening; what was said is still translated. Ctrl-C again ends at once.")
+
+
+def _note(live: Run, message: Incoming) -> None:
+    """What is not about a segment."""
+    if isinstance(message, ConnectionLost):
+        live.terminal.note("seamless-stream: note: the connection is lost; trying again.")
+    elif isinstance(message, SessionResumed):
+        live.terminal.note("seamless-stream: note: connected again.")
+    elif isinstance(message, Warn):
+        lost_s = (message.detail.get("end_ms", 0) - message.detail.get("start_ms", 0)) / 1000
+        live.terminal.note(f"seamless-stream: note: the server has dropped {lost_s:.1f} s of sound.")
+    elif isinstance(message, GoAway):
+        live.terminal.note("seamless-stream: note: the server stops; what was said is still translated.")
+    elif isinstance(message, Error):
+        live.terminal.note(f"seamless-stream: note: {message.error.message}")
+    elif isinstance(message, SessionClosed) and message.reason != "client":
+        live.terminal.note(f"seamless-stream: note: the server has ended the session: {message.reason}.")
