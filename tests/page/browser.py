@@ -128,8 +128,9 @@ class Tab:
         """The size of the window, and which scheme the visitor likes."""
         size = {"width": width, "height": height, "deviceScaleFactor": scale, "mobile": width < 600}
         self.call("Emulation.setDeviceMetricsOverride", **size)
-        scheme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
-        self.call("Emulation.setEmulatedMedia", features=scheme)
+        liked = {"prefers-color-scheme": "dark" if dark else "light", "prefers-reduced-motion": "reduce"}
+        features = [{"name": name, "value": value} for name, value in liked.items()]
+        self.call("Emulation.setEmulatedMedia", features=features)
 
     def choose_file(self, selector: str, path: Path) -> None:
         """As if it was picked in the dialog."""
