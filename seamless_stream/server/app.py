@@ -23,7 +23,7 @@ from websockets.http11 import Response
 from websockets.typing import Subprotocol
 
 from seamless_stream.engine.worker import Look
-from seamless_stream.server import static
+from seamless_stream.server import asyncapi, static
 from seamless_stream.server.access import Access, Grant, token_of
 from seamless_stream.server.changes import SecretRequest
 from seamless_stream.server.configuration import apply, initial
@@ -85,6 +85,8 @@ class App:
             return _health(self._is_ready)
         if request.path == "/v1/schema.json":
             return respond_json(HTTPStatus.OK, schema())
+        if request.path == "/v1/asyncapi.json":
+            return respond_json(HTTPStatus.OK, asyncapi.document())
         if request.path == "/metrics":
             return await self._measure(request)
         if _session_of(request.path) is not None:

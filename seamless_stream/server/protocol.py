@@ -198,8 +198,8 @@ def _is_unicode(text: str) -> bool:
 
 def schema() -> dict[str, Any]:
     """JSON Schema of every message, made from the classes that the server itself uses."""
-    client = [_message_schema(kind) for kind in typing.get_args(ClientMessage)]
-    server = [_message_schema(kind, event_id=True) for kind in typing.get_args(ServerMessage)]
+    client = [message_schema(kind) for kind in typing.get_args(ClientMessage)]
+    server = [message_schema(kind, event_id=True) for kind in typing.get_args(ServerMessage)]
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": f"{NATIVE} (version {VERSION})",
@@ -207,7 +207,8 @@ def schema() -> dict[str, Any]:
     }
 
 
-def _message_schema(kind: Any, *, event_id: bool = False) -> dict[str, Any]:
+def message_schema(kind: Any, *, event_id: bool = False) -> dict[str, Any]:
+    """JSON Schema of one message; `event_id`: with what every message of the server begins with."""
     found = _schema(kind)
     found["title"] = kind.type
     found["description"] = kind.__doc__
