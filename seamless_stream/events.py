@@ -38,7 +38,9 @@ class Final:
     end_s: float
     token_ids: tuple[int, ...] = ()
     compute_s: float = 0.0  # time that the model worked for this segment
-    score: float = 0.0  # mean log probability of what the last decode wrote; of all of it with the policy `segment`
+    score: float = (
+        0.0  # mean log probability of what the last decode wrote; of all of it with the policy `segment`
+    )
 
 
 @dataclass(frozen=True, eq=False)

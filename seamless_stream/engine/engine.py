@@ -82,9 +82,7 @@ def check_session(settings: SessionSettings, capabilities: Capabilities) -> Sess
         raise SettingsError(
             f"`target_languages` must be the spoken language {source} for asr, but is {', '.join(resolved)}."
         )
-    return replace(
-        settings, target_languages=resolved, unspoken_languages=unspoken, source_language=source
-    )
+    return replace(settings, target_languages=resolved, unspoken_languages=unspoken, source_language=source)
 
 
 def _streaming_problems(settings: SessionSettings, capabilities: Capabilities) -> list[str]:
