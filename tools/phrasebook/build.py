@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tools.phrasebook.corpus import DEFAULT_WORK
 
-SETS = ("target", "train1", "seen", "unseen", "target_heldout", "train2", "train3")
+SETS = ("target", "train1", "seen", "unseen", "target_heldout", "train2", "answers", "train3")
 OUTPUT = Path(__file__).parents[2] / "seamless_stream" / "checkpoints" / "phrasebook"
 
 

@@ -1,4 +1,4 @@
-"""Writes the phrasebook corpus: train.jsonl, seen.jsonl and unseen.jsonl below W/corpus.
+"""Writes the phrasebook corpus: train.jsonl, answers.jsonl, seen.jsonl and unseen.jsonl below W/corpus.
 
 Knows how many sentences each template contributes and which are held out; all of it is fixed by the
 seed. Knows nothing about the sentences' content (grammar/) and nothing about speech.
@@ -14,12 +14,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tools.phrasebook.grammar import Grammar, Template, load_grammar
+from tools.phrasebook.grammar.values import number_value
 
 DEFAULT_WORK = Path("~/.cache/seamless_stream/phrasebook").expanduser()
 NUM_SEEN = 300
 NUM_UNSEEN = 150
 SPARE = 100  # drawn on top, for the few phrases that two templates share
 HELD_OUT_MIN_SIZE = 150  # smaller templates are only trained on: their words must all occur in train
+ANSWER_VOICES = 12
 WEIGHT_SIZE_CAP = 5_000  # no template weighs more than one with this many sentences
 
 
@@ -137,6 +139,20 @@ def _round_robin(lists: Sequence[Sequence[Phrase]]) -> list[Phrase]:
     return [items[turn] for turn in range(longest) for items in lists if turn < len(items)]
 
 
+def short_answers(grammar: Grammar) -> list[Phrase]:
+    """What people say without a sentence around it: a number, a day, a month, a time; each several times, as distinct
+    phrases, so that several voices say it. Only for training."""
+    classes = grammar.classes
+    listed = [*classes["weekday"], *classes["month"], *classes["when"], *classes["past"]]
+    values = [*map(number_value, range(101)), *listed] * ANSWER_VOICES + [*classes["time"], *classes["date"]]
+    phrases = []
+    for number, value in enumerate(values):
+        plain = {language: value[language][""] for language in grammar.languages}
+        text = {language: f"{words[0].upper()}{words[1:]}." for language, words in plain.items()}
+        phrases.append(Phrase(f"answer-{number}", "answer", text))
+    return phrases
+
+
 def write_phrases(path: Path, phrases: Iterable[Phrase]) -> None:
     lines = (json.dumps(asdict(phrase), ensure_ascii=False) for phrase in phrases)
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -172,6 +188,7 @@ def main() -> None:
     folder = options.work.expanduser() / "corpus"
     folder.mkdir(parents=True, exist_ok=True)
     write_phrases(folder / "train.jsonl", corpus.train)
+    write_phrases(folder / "answers.jsonl", short_answers(grammar))
     write_phrases(folder / "seen.jsonl", corpus.seen)
     write_phrases(folder / "unseen.jsonl", corpus.unseen)
     print_table(grammar, corpus)

@@ -73,6 +73,14 @@ RECIPES: Final = {
         level_db=(-32.0, -18.0),
         augmented_share=0.3,
     ),
+    "answers": Recipe(
+        ("answers",),
+        None,
+        lead_s=(0.08, 0.35),
+        trail_s=(0.10, 0.60),
+        level_db=(-32.0, -18.0),
+        augmented_share=0.3,
+    ),
     "seen": Recipe(("seen",), None, level_db=(-26.0, -22.0)),
     "unseen": Recipe(("unseen",), None, level_db=(-26.0, -22.0)),
 }

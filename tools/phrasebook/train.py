@@ -299,7 +299,7 @@ def run(options: argparse.Namespace) -> None:
     if options.threads:
         torch.set_num_threads(options.threads)
     folder.mkdir(parents=True, exist_ok=True)
-    phrases = read_phrases(work / "corpus" / "train.jsonl")
+    phrases = [p for name in ("train", "answers") for p in read_phrases(work / "corpus" / f"{name}.jsonl")]
     model_path = folder / "sentencepiece.bpe.model"
     if not model_path.exists():
         train_tokenizer((p["text"][lang] for p in phrases for lang in LANGUAGES), model_path)
@@ -367,7 +367,7 @@ def main() -> None:
     )
     parser.add_argument("--work", type=Path, default=DEFAULT_WORK)
     parser.add_argument(
-        "--sets", default="train1,train2:2,train3:6,target", help="SET or SET:TIMES, with commas"
+        "--sets", default="train1,train2:2,train3:6,answers:2,target", help="SET or SET:TIMES, with commas"
     )
     parser.add_argument("--steps", type=int, default=10_000, help="where the learning rate reaches its end")
     parser.add_argument("--minutes", type=float, default=1e9, help="stop (resumable) after this long")
