@@ -10,7 +10,7 @@ SAMPLES := seamless_stream/checkpoints/samples
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format clean phrasebook check-full-size measure-loading bench bench-sessions bench-long-stream bench-policies bench-server fuzz
+.PHONY: help demo test check format clean phrasebook check-full-size measure-loading bench bench-sessions bench-long-stream bench-policies bench-server load soak fuzz
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -63,6 +63,12 @@ bench-long-stream: $(VENV)/.dev  ## lag and memory of an hour-long stream
 
 bench-server: $(VENV)/.dev  ## how late the daemon's event loop is while the model is fully busy
 	$(BIN)/python -m tools.bench_server
+
+load: $(VENV)/.dev  ## how long 1 to 64 clients of the daemon wait, in real time over real sockets
+	$(BIN)/python -m tools.load
+
+soak: $(VENV)/.dev  ## an hour of speech through the daemon's socket, accelerated: memory and waits must stay flat
+	$(BIN)/python -m tools.soak
 
 fuzz: $(VENV)/.dev  ## twenty thousand random conversations with the daemon (the tests have thirty)
 	FUZZ_EXAMPLES=20000 $(BIN)/python -m pytest tests/server/test_fuzz.py
