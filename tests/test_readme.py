@@ -11,6 +11,7 @@ import pytest
 from seamless_stream.cli.parser import parse
 
 NEEDS_SOUND_CARD = {"mic", "loopback", "speaker", "devices"}
+NEEDS_SERVER = {"serve", "connect", "conformance", "replay"}
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -38,9 +39,9 @@ def commands() -> list[list[str]]:
 def test_commands_of_the_readme_work(arguments: list[str], tmp_path: Path) -> None:
     """With the bundled model, and a shipped recording under the name that README uses.
 
-    Those that need a sound card are only understood here; tests/desk runs such ones.
+    Those that need a sound card or a server are only understood here; tests/desk and tests/client run such ones.
     """
-    if NEEDS_SOUND_CARD & set(arguments):
+    if (NEEDS_SOUND_CARD | NEEDS_SERVER) & set(arguments):
         assert parse(arguments).command == arguments[0]
         return
     sample = ROOT / "seamless_stream" / "checkpoints" / "samples" / "english.flac"

@@ -12,6 +12,7 @@ examples:
   arecord -f S16_LE -r 16000 -t raw | seamless-stream live --source - --to eng
   seamless-stream serve                                              the same for other programs, by WebSocket
   seamless-stream connect ws://HOST:8765 --to es --source mic        captions from a server of these
+  seamless-stream conformance ws://HOST:8765                         does a server keep the protocol's promises
   seamless-stream translate interview.mp3 --to de                    the text on the terminal
   seamless-stream translate *.wav --to fr --output out/              texts and spoken translations
   seamless-stream translate talk.m4a --task asr --from en --format srt
