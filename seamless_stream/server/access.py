@@ -1,4 +1,4 @@
-"""Who may connect: API keys, client secrets, Origins, and how many sessions a key has.
+"""Who may connect: API keys and their scopes, client secrets, Origins, and how many sessions a key has.
 
 Pure but for reading the keys. Keys are compared as digests in constant time, all of them every time.
 """
@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal, get_args
 from urllib.parse import urlsplit
 
 from seamless_stream.errors import SettingsError
@@ -24,23 +24,50 @@ ENVIRONMENT: Final = "SEAMLESS_STREAM_API_KEYS"
 # OpenAI browser clients do.
 TOKEN_ITEMS: Final = ("bearer.", "openai-insecure-api-key.")
 
+Scope = Literal[
+    "translate", "secrets", "metrics"
+]  # to begin sessions, to make client secrets, to read /metrics
+ALL: Final[frozenset[Scope]] = frozenset(get_args(Scope))
 
-def load_keys(settings: ServerSettings, environment: Mapping[str, str] = os.environ) -> tuple[str, ...]:
+
+@dataclass(frozen=True)
+class Key:
+    """An API key and what it is good for."""
+
+    text: str
+    scopes: frozenset[Scope] = ALL
+
+    @classmethod
+    def of(cls, line: str) -> "Key":
+        """`KEY` or `KEY SCOPE,SCOPE`; raises SettingsError, which shows nothing of the line."""
+        text, *rest = line.split(None, 1)
+        if not rest:
+            return cls(text)
+        names = {name.strip() for name in rest[0].split(",")}
+        scopes = frozenset(scope for scope in get_args(Scope) if scope in names)
+        if names != scopes:
+            known = ", ".join(get_args(Scope))
+            raise SettingsError(
+                f"`server.keys_file` must have only {known}, with commas, behind a key, but has others."
+            )
+        return cls(text, scopes)
+
+
+def load_keys(settings: ServerSettings, environment: Mapping[str, str] = os.environ) -> tuple[Key, ...]:
     """The keys of file and environment; raises SettingsError where anybody could connect without one."""
-    keys = [key.strip() for key in environment.get(ENVIRONMENT, "").split(",")]
+    keys = [Key(key.strip()) for key in environment.get(ENVIRONMENT, "").split(",") if key.strip()]
     if settings.keys_file is not None:
         try:
             lines = Path(settings.keys_file).read_text(encoding="utf-8").splitlines()
         except (OSError, UnicodeDecodeError) as error:
             raise SettingsError(f"`server.keys_file` must be a text file, but is not: {error}.") from error
-        keys += [line.strip() for line in lines if not line.lstrip().startswith("#")]
-    found = tuple(key for key in keys if key)
-    if not found and not settings.allows_anonymous and not _is_local(settings.host):
+        keys += [Key.of(line) for line in lines if line.strip() and not line.lstrip().startswith("#")]
+    if not keys and not settings.allows_anonymous and not _is_local(settings.host):
         raise SettingsError(
             f"`server.host` must be of this machine while there are no API keys, but is {settings.host}:"
             f" give `server.keys_file` or {ENVIRONMENT}, or say `server.allows_anonymous: true`."
         )
-    return found
+    return tuple(keys)
 
 
 def _is_local(host: str) -> bool:
@@ -52,25 +79,27 @@ def _is_local(host: str) -> bool:
 
 @dataclass(frozen=True)
 class Grant:
-    """What a request may do: sessions of this owner, which begin with this change where a secret says so."""
+    """What a request may do, and whose sessions are its; they begin with this change where a secret says so."""
 
     owner: str
+    scopes: frozenset[Scope] = ALL
     change: SessionChange | None = None
 
 
 class Access:
     """Whose a request is, and the sessions of each owner: the digest of a key, or empty where no keys are needed."""
 
-    def __init__(self, settings: ServerSettings, keys: Sequence[str]) -> None:
+    def __init__(self, settings: ServerSettings, keys: Sequence[Key]) -> None:
         self._settings = settings
         self._counts: Counter[str] = Counter()
         self.secrets = ClientSecrets()
         self.replace_keys(keys)
 
-    def replace_keys(self, keys: Sequence[str]) -> None:
+    def replace_keys(self, keys: Sequence[Key]) -> None:
         """From now on these are valid; sessions that are open go on."""
-        self._digests = [_digest(key) for key in keys]
-        self.secrets.keep(self._digests or [""])
+        self._scopes = {_digest(key.text): key.scopes for key in keys}
+        makers = [owner for owner, scopes in self._scopes.items() if "secrets" in scopes]
+        self.secrets.keep(makers if keys else [""])
 
     def grant(self, authorization: str | None, subprotocols: Sequence[str], now_s: float) -> Grant | None:
         """By key or client secret; None: neither is right."""
@@ -78,15 +107,15 @@ class Access:
         if token is not None and token.startswith(PREFIX):
             secret = self.secrets.find(token, now_s)
             if secret is not None:
-                return Grant(secret.owner, secret.change)
+                return Grant(secret.owner, frozenset({"translate"}), secret.change)
         owner = self._owner(token)
-        return None if owner is None else Grant(owner)
+        return None if owner is None else Grant(owner, self._scopes.get(owner, ALL))
 
     def _owner(self, token: str | None) -> str | None:
-        if not self._digests:
+        if not self._scopes:
             return ""
         digest, found = _digest(token or ""), None
-        for known in self._digests:
+        for known in self._scopes:
             if hmac.compare_digest(digest, known):
                 found = known
         return found if token else None
@@ -101,13 +130,13 @@ class Access:
             return True
         url = urlsplit(origin)
         is_own = host is not None and url.scheme in ("http", "https") and url.netloc.lower() == host.lower()
-        return is_own and (bool(self._digests) or _is_address(url.hostname or ""))
+        return is_own and (bool(self._scopes) or _is_address(url.hostname or ""))
 
     def may_read(self, rule: Readers, peer: str, is_forwarded: bool, grant: Grant | None) -> bool:
         """Whether a request may read what is for `rule`; a proxy on this machine does not make its clients local."""
         if rule == "local":
             return (not peer or _is_local(peer)) and not is_forwarded
-        return rule == "all" or (grant is not None and grant.change is None)
+        return rule == "all" or (grant is not None and "metrics" in grant.scopes)
 
     def has_room(self, owner: str) -> bool:
         """Whether this key may have one more session."""

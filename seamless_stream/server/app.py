@@ -24,7 +24,7 @@ from websockets.typing import Subprotocol
 
 from seamless_stream.engine.worker import Look
 from seamless_stream.server import asyncapi, static
-from seamless_stream.server.access import Access, Grant, token_of
+from seamless_stream.server.access import Access, Grant, Scope, token_of
 from seamless_stream.server.changes import SecretRequest
 from seamless_stream.server.configuration import apply, initial
 from seamless_stream.server.connection import Connection
@@ -111,12 +111,9 @@ class App:
             return self._wrong_method("GET")
         if request.method != "POST":
             return self._wrong_method("POST")
-        grant = self._grant(request)
+        grant = self._grant(request, "secrets")
         if isinstance(grant, Response):
             return grant
-        if grant.change is not None:
-            text = "A client secret cannot make another one; an API key can."
-            return self._refuse(HTTPStatus.FORBIDDEN, "insufficient_scope", text)
         try:
             return self._create_secret(grant, request.body)
         except ProtocolError as error:
@@ -186,7 +183,7 @@ class App:
             return self._stopping()
         if request.argument("resume") is not None:
             return self._wrong_origin(request)  # the session has a token of its own
-        grant = self._grant(request)
+        grant = self._grant(request, "translate")
         if isinstance(grant, Response):
             return grant
         if (request.argument("model") or "auto") not in ("auto", self._service.model):
@@ -215,8 +212,8 @@ class App:
             return self._refuse(HTTPStatus.TOO_MANY_REQUESTS, "too_many_listeners", text)
         return session.audience
 
-    def _grant(self, request: Request) -> Grant | Response:
-        """What the request may do, or why nothing."""
+    def _grant(self, request: Request, scope: Scope) -> Grant | Response:
+        """Whose the request is, or why it may not do this."""
         refusal = self._wrong_origin(request)
         if refusal is not None:
             return refusal
@@ -226,6 +223,10 @@ class App:
         if grant is None:
             text = "A valid API key must be given: `Authorization: Bearer KEY`."
             return self._refuse(HTTPStatus.UNAUTHORIZED, "invalid_api_key", text)
+        if scope not in grant.scopes:
+            has = ", ".join(sorted(grant.scopes))
+            text = f"This key or client secret must have the scope `{scope}`, but has {has}."
+            return self._refuse(HTTPStatus.FORBIDDEN, "insufficient_scope", text)
         return grant
 
     def _wrong_origin(self, request: Request) -> Response | None:
@@ -289,7 +290,7 @@ class App:
             await socket.close(TRY_LATER)
 
     async def _begin(self, socket: ServerConnection, request: Request) -> None:
-        grant = self._grant(request)
+        grant = self._grant(request, "translate")
         if isinstance(grant, Response) or not self._sessions.has_room(grant.owner):
             await socket.close(TRY_LATER)  # another one was quicker
             return

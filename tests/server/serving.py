@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from seamless_stream.engine.engine import Engine
 from seamless_stream.engine.worker import Observer, Worker
-from seamless_stream.server.access import Access
+from seamless_stream.server.access import Access, Key
 from seamless_stream.server.app import App, listening
 from seamless_stream.server.metrics import Metrics
 from seamless_stream.server.process import load_tls
@@ -43,5 +43,8 @@ async def running(
     metrics = Metrics()
     with Worker(Engine(model, engine), (metrics, *observers)) as worker:
         service = Service(worker, model.capabilities, "fake", session or SessionSettings(), server, metrics)
-        async with listening(service, Access(server, keys), load_tls(server)) as (app, port):
+        async with listening(service, Access(server, [Key.of(key) for key in keys]), load_tls(server)) as (
+            app,
+            port,
+        ):
             yield Server(app, port)

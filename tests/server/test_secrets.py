@@ -11,8 +11,10 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from seamless_stream.server import tokens
+from seamless_stream.server.access import Access, Key
 from seamless_stream.server.changes import SessionChange
 from seamless_stream.server.tokens import ClientSecrets
+from seamless_stream.settings import ServerSettings
 from tests.server.serving import Server, running
 from tests.server.test_http import ask, code
 from tests.server.test_openai import background, client_options, pieces, text_of
@@ -138,3 +140,42 @@ def test_a_secret_ends_with_its_time_and_is_whole_or_nothing(monkeypatch: pytest
     monkeypatch.setattr(tokens, "MAX_SECRETS_PER_OWNER", 1)
     assert secrets.create("owner", SessionChange(), 60, 1_030.0) is None
     assert secrets.create("owner", SessionChange(), 60, 1_061.0) is not None  # the first one is over
+
+
+def test_a_key_may_only_do_what_its_scopes_say() -> None:
+    """A key for making secrets begins no session itself, but its secrets do; and the other way round."""
+    keys = ("right secrets", "speaker translate", "both translate,metrics")
+
+    async def opens(server: Server, key: str) -> int:
+        try:
+            async with connect(server.url, additional_headers={"Authorization": f"Bearer {key}"}):
+                return 101
+        except InvalidStatus as error:
+            if error.response.status_code == 403:
+                assert code(error.response.body or b"") == "insufficient_scope"
+            return error.response.status_code
+
+    async def scenario() -> None:
+        async with running(keys=keys, metrics_readers="key") as server:
+            assert await opens(server, "right") == 403 and await opens(server, "speaker") == 101
+            status, answer = await create(server, {"session": {}})
+            assert status == 200 and await opens(server, answer["value"]) == 101
+            for key, expected in (("right", 403), ("speaker", 403), ("both", 200), (answer["value"], 403)):
+                head = f"GET /metrics HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\n\r\n"
+                assert (await ask(server.port, head.encode()))[0] == expected
+        async with running(keys=("right translate",)) as server:
+            status, answer = await create(server, {"session": {}})
+            assert (status, answer["error"]["code"]) == (403, "insufficient_scope")
+            assert "`secrets`" in answer["error"]["message"]
+
+    asyncio.run(scenario())
+
+
+def test_secrets_end_with_the_scope_that_made_them() -> None:
+    access = Access(ServerSettings(), (Key("one"),))
+    grant = access.grant("Bearer one", [], 0.0)
+    assert grant is not None
+    made = access.secrets.create(grant.owner, SessionChange(), 60, 0.0)
+    assert made is not None and access.grant(f"Bearer {made[0]}", [], 0.0) is not None
+    access.replace_keys((Key.of("one translate"),))
+    assert access.grant(f"Bearer {made[0]}", [], 0.0) is None

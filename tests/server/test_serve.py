@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from seamless_stream.errors import SettingsError
-from seamless_stream.server.access import ENVIRONMENT, Access, load_keys
+from seamless_stream.server.access import ENVIRONMENT, Access, Key, load_keys
 from seamless_stream.server.changes import SessionChange
 from seamless_stream.server.protocol import CLIENT_MESSAGES, schema
 from seamless_stream.settings import ServerSettings
@@ -40,13 +40,20 @@ def test_other_addresses_need_keys(tmp_path: Path) -> None:
         load_keys(ServerSettings(host="0.0.0.0"), {})
     assert load_keys(ServerSettings(host="0.0.0.0", allows_anonymous=True), {}) == ()
     file = tmp_path / "keys"
-    file.write_text("# ours\none\n\n two \n", encoding="utf-8")
+    file.write_text("# ours\none\n\n two \nfour\tmetrics, translate\n", encoding="utf-8")
     settings = ServerSettings(host="0.0.0.0", keys_file=str(file))
-    assert load_keys(settings, {ENVIRONMENT: "three, "}) == ("three", "one", "two")
+    assert load_keys(settings, {ENVIRONMENT: "three, "}) == (
+        *(Key("three"), Key("one"), Key("two")),
+        Key("four", frozenset({"translate", "metrics"})),
+    )
+    file.write_text("secret translate,fly\n", encoding="utf-8")
+    with pytest.raises(SettingsError, match="translate, secrets, metrics") as caught:
+        load_keys(settings, {})
+    assert "fly" not in str(caught.value)  # it may be a part of a key
 
 
 def test_only_a_whole_key_opens() -> None:
-    access = Access(ServerSettings(), ("one", "two"))
+    access = Access(ServerSettings(), (Key("one"), Key("two")))
     grants = [access.grant(f"Bearer {key}", [], 0.0) for key in ("one", "two", "tw", "", "two two")]
     assert grants[0] and grants[1] and grants[0].owner != grants[1].owner and grants[2:] == [None] * 3
     assert access.grant(None, ["seamless-stream.v1", "bearer.two"], 0.0) == grants[1]
@@ -54,7 +61,7 @@ def test_only_a_whole_key_opens() -> None:
 
 
 def test_replaced_keys_open_no_longer_nor_do_their_secrets() -> None:
-    access = Access(ServerSettings(), ("one", "two"))
+    access = Access(ServerSettings(), (Key("one"), Key("two")))
     old = access.grant("Bearer one", [], 0.0)
     assert old is not None
     made = access.secrets.create(old.owner, SessionChange(), 60, 0.0)
@@ -62,7 +69,7 @@ def test_replaced_keys_open_no_longer_nor_do_their_secrets() -> None:
     secret = f"Bearer {made[0]}"
     grant = access.grant(secret, [], 0.0)
     assert grant is not None and grant.owner == old.owner and grant.change == SessionChange()
-    access.replace_keys(("two",))
+    access.replace_keys((Key("two"),))
     assert access.grant("Bearer one", [], 0.0) is None and access.grant(secret, [], 0.0) is None
     assert access.grant("Bearer two", [], 0.0) is not None
 

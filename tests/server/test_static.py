@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from seamless_stream.server.access import Access
+from seamless_stream.server.access import Access, Key
 from seamless_stream.server.static import PAGE, files
 from seamless_stream.settings import ServerSettings
 from tests.server.serving import running
@@ -83,5 +83,5 @@ def test_every_file_is_served_and_asks_no_other_host() -> None:
 )
 def test_whose_pages_may_connect(origin: str | None, host: str, with_keys: bool, without: bool) -> None:
     settings = ServerSettings(allowed_origins=("http://allowed.example",))
-    assert Access(settings, ("key",)).is_origin_allowed(origin, host) is with_keys
+    assert Access(settings, (Key("key"),)).is_origin_allowed(origin, host) is with_keys
     assert Access(settings, ()).is_origin_allowed(origin, host) is without
