@@ -3,10 +3,12 @@
 Pure: messages and the checkpoint's capabilities in, a new value or a ProtocolError out.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Final
 
+from seamless_stream.engine.engine import target_language
 from seamless_stream.errors import LanguageError
 from seamless_stream.models.base import Capabilities
 from seamless_stream.models.languages import resolve_language
@@ -101,7 +103,7 @@ def apply_translation(old: Languages, change: Translation, capabilities: Capabil
     if change.source_language is not None:
         source = None
         if change.source_language != AUTO:
-            code = _resolve(change.source_language, capabilities.source_languages, f"{PARAM}.source_language")
+            code = _source(change.source_language, capabilities, f"{PARAM}.source_language")
             source = Named(change.source_language, code)
         new = replace(new, source=source)
     if new.is_two_way and new.source is not None and new.source.code not in [t.code for t in new.targets]:
@@ -120,7 +122,8 @@ def _targets(wanted: Sequence[TargetLanguage], capabilities: Capabilities) -> tu
         allowed = capabilities.target_languages
         if target.speech:
             allowed = capabilities.speech_languages if "s2st" in capabilities.tasks else ()
-        found.append(Target(target.language, _resolve(target.language, allowed, path), target.speech))
+        find = partial(target_language, target.language, allowed, speaks=bool(target.speech))
+        found.append(Target(target.language, _found(find, path), target.speech))
     if len({target.code for target in found}) < len(found):
         raise ProtocolError(
             "invalid_value", "`targets` must be different languages.", param=f"{PARAM}.targets"
@@ -133,12 +136,16 @@ def _pair(wanted: TwoWay, capabilities: Capabilities) -> tuple[Target, ...]:
         text = "`two_way` needs a checkpoint that can write down what is said, but this one cannot."
         raise ProtocolError("invalid_value", text, param=f"{PARAM}.two_way")
     for name in (wanted.a, wanted.b):
-        _resolve(name, capabilities.source_languages, f"{PARAM}.two_way")
+        _source(name, capabilities, f"{PARAM}.two_way")
     return _targets([TargetLanguage(wanted.a), TargetLanguage(wanted.b)], capabilities)
 
 
-def _resolve(name: str, allowed: Sequence[str], path: str) -> str:
+def _source(name: str, capabilities: Capabilities, path: str) -> str:
+    return _found(partial(resolve_language, name, capabilities.source_languages), path)
+
+
+def _found(find: Callable[[], str], path: str) -> str:
     try:
-        return resolve_language(name, allowed)
+        return find()
     except LanguageError as error:
         raise ProtocolError("invalid_language", str(error), param=path) from error

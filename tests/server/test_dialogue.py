@@ -213,3 +213,11 @@ def test_real_speech_of_both_languages_finds_its_direction(monkeypatch: pytest.M
     assert len(directions) >= 3
     assert directions[0] == ("en", True) and directions[-1] == ("es", True)
     assert set(frames(found)) == {0, 1}
+
+
+def test_a_language_without_a_voice_is_refused_as_the_engine_refuses_it() -> None:
+    change = Translation(targets=[TargetLanguage("en"), TargetLanguage("fr", speech=True)])
+    with pytest.raises(ProtocolError, match="Languages with a voice") as caught:
+        apply_translation(Languages(), change, CAPABILITIES)
+    assert caught.value.param == "session.translation.targets[1].language"
+    assert apply_translation(Languages(), Translation(targets=[TargetLanguage("fr")]), CAPABILITIES).targets
