@@ -9,6 +9,7 @@ translation spoken. Per number of clients, one row:
   frame to ack    from the moment a frame was due to the first `audio.ack` that counts it; acks come each half second
   end to final    from the end of speech, as `segment.final` tells it, to the moment that this message has come
   finished        clients whose session ended as promised, with every segment it began told to its end
+  refused         clients whom the server told that it is full; status 1 where others did not finish
   dropped         seconds of audio that the server left out, and segments of which it skipped something or failed
 
 Moments are those of the schedule, so that a client which is late itself makes the times longer, not shorter.
@@ -27,13 +28,13 @@ from typing import Any, Final
 
 import numpy as np
 from websockets.asyncio.client import connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 from websockets.typing import Subprotocol
 
 import seamless_stream
 from seamless_stream.audio.files import read
 from seamless_stream.audio.pcm import Samples, to_bytes
-from seamless_stream.client.session import address
+from seamless_stream.client.session import BUSY, address
 from seamless_stream.server.protocol import NATIVE
 
 FRAME_MS: Final = 100
@@ -101,6 +102,8 @@ class Client:
                     speaking.cancel()
                 if not self.is_finished:
                     self.refusal = self.refusal or f"closed with {socket.close_code}"
+        except InvalidStatus as error:
+            self.refusal = json.loads(error.response.body or b"{}").get("error", {}).get("code", str(error))
         except (OSError, InvalidHandshake, ConnectionClosed, TimeoutError) as error:
             self.refusal = self.refusal or str(error) or type(error).__name__
 
@@ -145,7 +148,8 @@ class Row:
 
     clients: int
     finished: int
-    refused: list[str]
+    refused: int
+    failures: list[str]  # of the others
     ack_ms: list[float]
     final_ms: list[float]
     finals: int
@@ -169,7 +173,8 @@ async def measure(url: str, talks: Sequence[Talk], count: int, seconds: float) -
     return Row(
         clients=count,
         finished=sum(client.is_finished for client in clients),
-        refused=sorted({client.refusal for client in clients if client.refusal is not None}),
+        refused=sum(client.refusal in BUSY for client in clients),
+        failures=sorted({client.refusal for client in clients if client.refusal} - set(BUSY)),
         ack_ms=spread([value for client in clients for value in client.ack_ms]),
         final_ms=spread([value for client in clients for _, value in client.finals]),
         finals=sum(len(client.finals) for client in clients),
@@ -179,8 +184,8 @@ async def measure(url: str, talks: Sequence[Talk], count: int, seconds: float) -
 
 
 HEAD: Final = (
-    "| clients | finished | frame to ack p50 | p95 | p99 | max ms | end to final p50 | p95 | p99 | max ms"
-    " | finals | dropped s | left out |\n" + "|---:" * 13 + "|"
+    "| clients | finished | refused | frame to ack p50 | p95 | p99 | max ms | end to final p50 | p95 | p99 | max ms"
+    " | finals | dropped s | left out |\n" + "|---:" * 14 + "|"
 )
 
 
@@ -192,12 +197,13 @@ def line(row: Row) -> str:
     cells = [
         row.clients,
         f"{row.finished} of {row.clients}",
+        row.refused,
         *times,
         row.finals,
         f"{row.dropped_s:.1f}",
         row.left_out,
     ]
-    told = f"  {', '.join(row.refused)}" if row.refused else ""
+    told = f"  {', '.join(row.failures)}" if row.failures else ""
     return "| " + " | ".join(map(str, cells)) + " |" + told
 
 
@@ -261,12 +267,12 @@ def parse(words: Sequence[str] | None) -> argparse.Namespace:
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """1 where a client did not finish."""
+    """1 where a client that was not refused did not finish."""
     options = parse(words)
     rows = asyncio.run(table(options, lambda text: print(text, flush=True)))
     if options.json is not None:
         options.json.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n", encoding="utf-8")
-    return int(any(row.finished < row.clients for row in rows))
+    return int(any(row.finished + row.refused < row.clients for row in rows))
 
 
 if __name__ == "__main__":

@@ -24,7 +24,8 @@ def test_two_clients_finish_and_every_frame_has_its_ack(level_vad: None) -> None
             return await measure(server.url, TALKS, 2, 4.0)
 
     row = asyncio.run(scenario())
-    assert (row.clients, row.finished, row.refused, row.dropped_s, row.left_out) == (2, 2, [], 0.0, 0)
+    assert (row.clients, row.finished, row.refused, row.failures) == (2, 2, 0, [])
+    assert (row.dropped_s, row.left_out) == (0.0, 0)
     assert row.finals >= 2 and 0 < row.final_ms[0] <= row.final_ms[3] < 4_000
     assert 0 <= row.ack_ms[0] <= row.ack_ms[3] < 2_000
     assert "| 2 of 2 |" in line(row)
@@ -36,7 +37,7 @@ def test_who_is_refused_has_not_finished(level_vad: None) -> None:
             return await measure(server.url, TALKS, 2, 2.0)
 
     row = asyncio.run(scenario())
-    assert row.finished == 1 and len(row.refused) == 1 and "429" in row.refused[0]
+    assert (row.finished, row.refused, row.failures) == (1, 1, [])
 
 
 def test_the_figures_of_little() -> None:
