@@ -258,6 +258,8 @@ def plot(folder: Path) -> None:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
+    if not (folder / "log.csv").exists():
+        return  # stopped before the first row
     with open(folder / "log.csv") as file:
         rows = list(csv.DictReader(file))
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4))
@@ -326,7 +328,7 @@ def run(options: argparse.Namespace) -> None:
         for key, value in trainer.step(batches, options).items():
             sums.setdefault(key, []).append(value)
         trainer.progress.seconds = before + time.monotonic() - started
-        if trainer.progress.step % options.log_every == 0:
+        if trainer.progress.step % options.log_every == 0 or trainer.progress.step == options.steps:
             row: dict[str, Any] = {k: f"{np.mean(v):.4g}" for k, v in sums.items()}
             sums.clear()
             row |= {

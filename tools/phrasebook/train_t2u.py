@@ -352,8 +352,9 @@ def main() -> None:
     torch.manual_seed(1)
     corpus = Corpus(args.work, args.main or args.work, args.set, args.clips)
     by_language = [corpus.sentences(language) for language in LANGUAGES]
-    held_out = [s for found in by_language for s in found[:HELD_OUT]]
-    sentences = [s for found in by_language for s in found[HELD_OUT:]]
+    num_held_out = [min(HELD_OUT, len(found) // 4) for found in by_language]
+    held_out = [s for found, n in zip(by_language, num_held_out, strict=True) for s in found[:n]]
+    sentences = [s for found, n in zip(by_language, num_held_out, strict=True) for s in found[n:]]
     print(f"{len(sentences)} sentences, {len(held_out)} held out", flush=True)
     trainer = Trainer(args.work / "t2u", wanted_units(args.work))
     train(trainer, sentences, held_out, args.minutes, corpus.tables.char_to_id)
