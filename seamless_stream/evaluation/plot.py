@@ -29,6 +29,12 @@ class Point:
     quality: float
 
 
+def swept_key(curve: Sequence[Point]) -> str:
+    """The one setting that all notes of a curve are values of, or nothing."""
+    keys = {point.note.rpartition("=")[0] for point in curve}
+    return keys.pop() if len(keys) == 1 else ""
+
+
 def plot(points: Sequence[Point], path: Path, x_name: str, y_name: str, title: str = "") -> None:
     """Write the file; raises SettingsError where matplotlib is missing or the suffix is none that it can write."""
     try:
@@ -46,6 +52,7 @@ def plot(points: Sequence[Point], path: Path, x_name: str, y_name: str, title: s
         curve = list(group)
         number = labels.index(label)
         style, clock_name = CLOCKS[clock]
+        swept = swept_key(curve)
         axes.plot(
             [point.latency_s for point in curve],
             [point.quality for point in curve],
@@ -53,14 +60,12 @@ def plot(points: Sequence[Point], path: Path, x_name: str, y_name: str, title: s
             color=COLOURS[number % len(COLOURS)],
             marker=MARKERS[number % len(MARKERS)],
             markerfacecolor="white" if clock == "ca" else COLOURS[number % len(COLOURS)],
-            label=f"{label}, {clock_name}",
+            label=f"{label} ({swept}), {clock_name}" if swept else f"{label}, {clock_name}",
         )
         if clock == clocks[0]:
             for point in curve:
-                place = (point.latency_s, point.quality)
-                axes.annotate(
-                    point.note, place, (4, 5), textcoords="offset points", fontsize=7, color="#444444"
-                )
+                place, value = (point.latency_s, point.quality), point.note.removeprefix(f"{swept}=")
+                axes.annotate(value, place, (4, 5), textcoords="offset points", fontsize=7, color="#444444")
     axes.set_xlabel(f"{x_name} (s)")
     axes.set_ylabel(y_name)
     axes.set_title(title, fontsize=10)
