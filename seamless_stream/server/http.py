@@ -237,7 +237,7 @@ class Door(asyncio.Protocol):
         headers, reason = list(response.headers.raw_items()), response.reason_phrase.encode()
         self._send(h11.Response(status_code=response.status_code, headers=headers, reason=reason))
         if response.body and not is_head:
-            self._send(h11.Data(data=response.body))
+            self._send(h11.Data(data=bytes(response.body)))
         if isinstance(answer, Stream) and not is_head:
             await self._stream(answer.chunks)
         self._send(h11.EndOfMessage())
