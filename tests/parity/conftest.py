@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 
 import pytest
-import tiny
 import torch
+
+from tests.parity import tiny
 
 
 @pytest.fixture(scope="session", autouse=True)

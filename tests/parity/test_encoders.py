@@ -7,11 +7,11 @@ of short rows (its adaptor reads them), so each row is compared with the referen
 from typing import Any
 
 import pytest
-import tiny
 import torch
 
 from seamless_stream.models.base import EncoderOutput
 from seamless_stream.models.seamless_m4t.features import Features, extract
+from tests.parity import tiny
 
 FEATURE_TOLERANCE = 2e-5
 TOLERANCES = {torch.float32: 1e-4, torch.float64: 1e-9}

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-import tiny
 import torch
 
 from seamless_stream.engine.decoding import Decoded, decode
 from seamless_stream.models.base import EncoderOutput
 from seamless_stream.models.seamless_m4t.t2u_nar import to_durations
 from seamless_stream.settings import DecodingSettings
+from tests.parity import tiny
 
 MAX_NEW_TOKENS = 12
 WAVE_TOLERANCE = 1e-4

@@ -11,12 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-import test_generation as generation
-import tiny
-import tiny_v1 as family
 import torch
-from test_encoders import test_speech_encoder, test_text_encoder_and_logits  # noqa: F401
-from test_generation import test_text_tasks  # noqa: F401
 
 from seamless_stream.engine.decoding import Decoded, decode, find_units
 from seamless_stream.engine.translator import Translator
@@ -25,6 +20,11 @@ from seamless_stream.models.base import EncoderOutput, UnitSearch
 from seamless_stream.models.registry import load_model
 from seamless_stream.models.seamless_m4t.config import parse_config
 from seamless_stream.settings import DecodingSettings, UnitDecodingSettings
+from tests.parity import test_generation as generation
+from tests.parity import tiny
+from tests.parity import tiny_v1 as family
+from tests.parity.test_encoders import test_speech_encoder, test_text_encoder_and_logits  # noqa: F401
+from tests.parity.test_generation import test_text_tasks  # noqa: F401
 
 WAVE_TOLERANCE = 1e-4
 TEXT = DecodingSettings(max_new_tokens=8, min_new_tokens=4, no_repeat_ngram=2)

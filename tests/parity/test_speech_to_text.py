@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-import tiny
-import tiny_speech_to_text as family
 import torch
 
 from seamless_stream.engine.decoding import decode
 from seamless_stream.models.base import EncoderOutput
 from seamless_stream.models.speech_to_text.features import extract
 from seamless_stream.settings import DecodingSettings
+from tests.parity import tiny
+from tests.parity import tiny_speech_to_text as family
 
 TOLERANCES = {torch.float32: 1e-4, torch.float64: 1e-9}
 DTYPES = pytest.mark.parametrize("dtype", TOLERANCES, ids=["float32", "float64"])

@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 import sentencepiece
-import tiny
 import torch
 
 from seamless_stream.models.registry import load_model
+from tests.parity import tiny
 
 BOS, PAD, EOS, UNKNOWN = 0, 1, 2, 3
 TAGS = ("pt", "fr", "ru", "nl", "ro", "it", "es", "de")  # of MuST-C

@@ -7,9 +7,10 @@ position.
 from pathlib import Path
 from typing import Any
 
-import tiny
 import torch
-from tiny import NUM_UNITS, Variant
+
+from tests.parity import tiny
+from tests.parity.tiny import NUM_UNITS, Variant
 
 UNIT_EOS, UNIT_PAD = 2, 1
 NUM_UNIT_IDS = NUM_UNITS + 4 + len(tiny.LANGUAGES)
