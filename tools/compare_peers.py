@@ -9,6 +9,7 @@ not done again; a system that fails is left out, and its error is in peers.md.
 """
 
 import argparse
+import itertools
 import json
 import os
 import subprocess
@@ -42,7 +43,7 @@ def systems(options: argparse.Namespace) -> list[System]:
     """Everything that is compared, each with the values of its curve."""
     ours = ("-m", "seamless_stream", "evaluate", "--quiet", "--timer", "cpu", "--model", str(options.model))
     theirs = ("--model", str(options.model))
-    curves = {"wait-k": ("wait_k", (3, 7)), "hold-n": ("hold_n", (2, 6))}
+    curves = {"wait-k": ("wait_k", (2, 3, 7)), "hold-n": ("hold_n", (2, 6))}
     curves["local-agreement"] = ("decode_every_ms", (320, 640, 1280))
     curves["alignatt"] = ("alignatt_frames", (1, 2, 4))
     found = [System("segment", (*ours, "--policy", "segment"))]
@@ -50,11 +51,19 @@ def systems(options: argparse.Namespace) -> list[System]:
         for value in values:
             sweep = ("--policy", policy, "--sweep", f"session.policy.{key}={value}")
             found.append(System(f"{policy}-{value}", (*ours, *sweep)))
-    # The peers decode once or twice a second: at such steps the processor times compare.
-    for value in (1, 2, 4):
+    # The peers decode twice a second, once, or every two seconds, simulstream with five beams: such rows compare.
+    for (every_ms, beams), value in itertools.product(((640, 1), (1280, 1), (640, 5)), (1, 2, 4)):
         sweep = ("--policy", "alignatt", "--sweep", f"session.policy.alignatt_frames={value}")
-        every = ("--set", "session.policy.decode_every_ms=640")
-        found.append(System(f"alignatt640-{value}", (*ours, *sweep, *every), label="alignatt, 640 ms"))
+        more = (
+            "--set",
+            f"session.policy.decode_every_ms={every_ms}",
+            "--set",
+            f"session.decoding.beams={beams}",
+        )
+        name, label = f"alignatt{every_ms}-{value}", f"alignatt, {every_ms} ms"
+        if beams > 1:
+            name, label = f"alignatt{every_ms}x{beams}-{value}", f"{label}, {beams} beams"
+        found.append(System(name, (*ours, *sweep, *more), label=label))
     for step_s in (0.5, 1, 2):
         command = ("tools/run_agreement.py", *theirs, "--step-s", str(step_s))
         found.append(System(f"agreement-{step_s}", command))
