@@ -42,6 +42,7 @@ class SpeechBatch:
     letters: Tensor  # flat
     letter_lengths: Tensor  # [B]
     targets: Tensor  # [B, L], padded with 0
+    languages: Tensor  # [B] token of the language that is spoken
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ class TextBatch:
     sources: Tensor  # [B, S], padded with 0
     source_lengths: Tensor  # [B]
     targets: Tensor  # [B, L]
+    languages: Tensor  # [B] token of the source's language
 
 
 def pad(rows: list[list[int]]) -> Tensor:
@@ -82,10 +84,19 @@ def examples_of(work: Path, names: list[str], phrases: dict[str, dict[str, Any]]
     return found
 
 
-def warp(frames: np.ndarray, tempo: float, pitch: float) -> np.ndarray:
-    """Stretch in time by `tempo` and along the mel axis by `pitch` (a longer or shorter vocal tract), bilinearly."""
+def uneven_times(num_frames: int, tempo: float, swing: float, rng: np.random.Generator) -> np.ndarray:
+    """Where in the clip each new frame looks [T]: faster by `tempo`, and by up to `swing` more or less from a third of
+    a second to the next, as speakers differ in which sounds they stretch."""
+    size = max(2, round(num_frames / tempo))
+    rates = 1 + rng.uniform(-swing, swing, size // 33 + 2)
+    times = np.cumsum(np.interp(np.arange(size) / 33, np.arange(len(rates)), rates))
+    scaled: np.ndarray = (times - times[0]) * (num_frames - 1) / max(times[-1] - times[0], 1e-6)
+    return scaled
+
+
+def warp(frames: np.ndarray, times: np.ndarray, pitch: float) -> np.ndarray:
+    """Frames at these `times`, stretched along the mel axis by `pitch` (another vocal tract), bilinearly."""
     num_frames, num_bins = frames.shape
-    times = np.arange(max(2, round(num_frames / tempo))) * tempo
     bins = np.arange(num_bins) * pitch
     times, bins = np.clip(times, 0, num_frames - 1.001), np.clip(bins, 0, num_bins - 1.001)
     t0, b0 = times.astype(int), bins.astype(int)
@@ -126,8 +137,12 @@ def running_normalise(frames: np.ndarray, rng: np.random.Generator) -> np.ndarra
 
 def augment(frames: np.ndarray, rng: np.random.Generator, strength: float) -> np.ndarray:
     """Raw log-mel of one clip -> normalised, warped and masked frames; `strength` 0 to 1 scales all of it."""
-    tempo, pitch = 1 + strength * rng.uniform(-0.12, 0.14), 1 + strength * rng.uniform(-0.1, 0.11)
-    frames = warp(frames, float(tempo), float(pitch))
+    tempo, pitch = 1 + strength * rng.uniform(-0.15, 0.2), 1 + strength * rng.uniform(-0.12, 0.14)
+    times = uneven_times(len(frames), float(tempo), 0.3 * strength, rng)
+    frames = warp(frames, times, float(pitch))
+    if rng.random() < 0.3 * strength:  # a breathier voice: its harmonics run into each other
+        share = np.float32(rng.uniform(0.1, 0.3))
+        frames[:, 1:-1] = (1 - 2 * share) * frames[:, 1:-1] + share * (frames[:, :-2] + frames[:, 2:])
     if rng.random() < strength:
         frames = pad_silence(frames, rng)
     if rng.random() < 0.3 * strength:  # broadband noise at a random level under the speech
@@ -187,14 +202,17 @@ class Batches:
             torch.tensor([i for row in letters for i in row]),
             torch.tensor([len(row) for row in letters]),
             pad(targets),
+            torch.tensor([self.text.language_id(example.language) for example in chosen]),
         )
 
     def texts(self, count: int) -> TextBatch:
         """Phrases in one language as source and in another as target."""
-        sources, targets = [], []
+        sources, targets, languages = [], [], []
         for i in self.rng.integers(0, len(self.phrases), size=count):
             phrase = self.phrases[int(i)]["text"]
             source, target = (str(lang) for lang in self.rng.permutation(LANGUAGES)[:2])
             sources.append(self.text.source(phrase[source], source))
             targets.append(self.text.target(phrase[target], target))
-        return TextBatch(pad(sources), torch.tensor([len(s) for s in sources]), pad(targets))
+            languages.append(self.text.language_id(source))
+        lengths = torch.tensor([len(s) for s in sources])
+        return TextBatch(pad(sources), lengths, pad(targets), torch.tensor(languages))

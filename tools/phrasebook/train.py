@@ -89,13 +89,18 @@ class Trainer:
             if name.endswith("distance.weight"):
                 nn.init.normal_(parameter, std=0.02)
 
-    def decoder_loss(self, states: Tensor, lengths: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """Cross-entropy of the tokens after the language token, and where the heads of `prefixes` looked."""
+    def decoder_loss(
+        self, states: Tensor, lengths: Tensor, targets: Tensor, languages: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Cross-entropy of the tokens after the language token, and where the heads of `prefixes` looked.
+
+        The language of the target is given; in its place the decoder says which `languages` [B] it hears or reads.
+        """
         state = self.network.text_decoder.init_state(states, lengths)
         hidden, _, attention = self.network.decode(targets[:, :-1], state, heads=HEADS)
         assert attention is not None
         labels = targets[:, 1:].clone()
-        labels[:, 0] = CONFIG.pad_token_id  # the language is given, not predicted
+        labels[:, 0] = languages
         logits = self.network.logits(hidden).flatten(0, 1)
         loss = F.cross_entropy(
             logits, labels.flatten(), ignore_index=CONFIG.pad_token_id, label_smoothing=LABEL_SMOOTHING
@@ -124,7 +129,9 @@ class Trainer:
         ctc = ctc + 0.5 * self.letters_loss(spelled, LETTERS_PER_STATE * state_lengths, batch)
         targets = batch.targets.to(self.device)
         with Guide(self.network.text_decoder) as guide:
-            loss, attention = self.decoder_loss(states, state_lengths, targets)
+            loss, attention = self.decoder_loss(
+                states, state_lengths, targets, batch.languages.to(self.device)
+            )
         token_lengths = (targets[:, :-1] != CONFIG.pad_token_id).sum(1)
         away = guide.loss(token_lengths, state_lengths)
         prefix, astray = prefix_loss(self.network, frames, lengths, targets, attention)
@@ -134,7 +141,8 @@ class Trainer:
         """Decoder loss of one batch of text."""
         lengths = batch.source_lengths.to(self.device)
         states = self.network.encode_text(batch.sources.to(self.device), lengths)
-        return self.decoder_loss(states, lengths, batch.targets.to(self.device))[0]
+        targets, languages = batch.targets.to(self.device), batch.languages.to(self.device)
+        return self.decoder_loss(states, lengths, targets, languages)[0]
 
     def step(self, batches: Batches, options: argparse.Namespace) -> dict[str, float]:
         """One update; returns what is logged."""
