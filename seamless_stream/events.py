@@ -41,6 +41,9 @@ class Final:
     score: float = (
         0.0  # mean log probability of what the last decode wrote; of all of it with the policy `segment`
     )
+    source_score: float | None = (
+        None  # log probability that this language was spoken, where the model can say it
+    )
 
 
 @dataclass(frozen=True, eq=False)

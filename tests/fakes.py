@@ -69,6 +69,9 @@ class FakeDecoder:
         attention = looks[:, None] if with_attention else None  # [B, 1, T, S]
         return DecoderStep(logits, positions[:, :, None] * 1.0, FakeState(state.words, after), attention)
 
+    def logits(self, hidden: Tensor) -> Tensor:
+        raise NotImplementedError("Its hidden states hold no words.")
+
 
 class FakeTokenizer:
     """Words are w10 to w99."""

@@ -417,3 +417,13 @@ def find_units(
         [*row.token_ids[first:], *([prompt.eos_id] if row.finished else [])]
         for row in decode(decoder, encoded, prompt, settings)
     ]
+
+
+@torch.inference_mode()
+def source_score(decoder: Decoder, hidden: Tensor, prompt: Prompt) -> float:
+    """Hidden states [T, D] of a sentence -> log probability that the prompt's language is the one that was spoken.
+
+    Only for `Capabilities.names_source`: the first row knows nothing but </s>, and predicts what a prompt gives next.
+    """
+    logits = decoder.logits(hidden[None, :1])[0, 0]  # [V]
+    return float(logits.float().log_softmax(0)[prompt.token_ids[1]])

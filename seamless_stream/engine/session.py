@@ -13,7 +13,7 @@ import numpy as np
 from seamless_stream.audio.fbank import SAMPLE_RATE
 from seamless_stream.audio.segmenter import SegmentAudio, SegmentClosed, SegmentEvent, SegmentOpened
 from seamless_stream.engine.alignment import carry_over
-from seamless_stream.engine.decoding import Decoded
+from seamless_stream.engine.decoding import Decoded, source_score
 from seamless_stream.engine.explain import decided
 from seamless_stream.engine.guards import guard
 from seamless_stream.engine.hypothesis import Hypothesis
@@ -330,8 +330,23 @@ class Session:
         compute_s = segment.compute_s / len(segment.lines)
         place = (segment.start_s, segment.end_s)
         segment.events.append(
-            Final(segment.number, line.language, text, *place, line.committed, compute_s, line.score)
+            Final(
+                segment.number,
+                line.language,
+                text,
+                *place,
+                line.committed,
+                compute_s,
+                line.score,
+                self._source_score(line),
+            )
         )
+
+    def _source_score(self, line: Line) -> float | None:
+        """Log probability that the line's language is what was spoken; None where the model cannot say."""
+        if not self._model.capabilities.names_source or line.hidden is None:
+            return None
+        return source_score(self._model.decoder, line.hidden, line.prompt)
 
     def change_targets(self, languages: tuple[str, ...]) -> None:
         """Translate into these from the next segment on; the engine has checked them."""

@@ -37,6 +37,7 @@ class Capabilities:
     sample_rate: int  # of the synthesized speech, Hz
     encoder_modes: tuple[EncoderMode, ...] = ()  # the default first; empty: hears only finished segments
     has_alignment: bool = False  # `Decoder.step` can say where it looks
+    names_source: bool = False  # behind </s>, the decoder predicts the token of the language that is spoken
     streams_speech: bool = False  # `units` says how many units each token takes
     has_unit_search: bool = (
         False  # `units` finds them one by one, and also reads the hidden state of the text's end
@@ -122,6 +123,9 @@ class Decoder(Protocol):
         with_attention: bool = False,
     ) -> DecoderStep:
         """token_ids [B, T], of which the last counts [B] (default: all) of each row are real and the rest filling."""
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Last hidden states [B, T, D] -> [B, T, V], what `step` gave with them."""
 
 
 # Finds units where they come one by one: of each row at most so many, behind the prompt, the end among them.

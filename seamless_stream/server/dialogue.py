@@ -1,7 +1,8 @@
 """Who speaks in a two-way conversation: declared by the client for a stretch of the input, or found by the text.
 
-Pure. A segment is written in both languages, and one of the texts is what was said. Where nobody has said which, it is
-the one that the model finds more likely, which holds where the model has understood: a heuristic, not a classifier.
+Pure. A segment is written in both languages, and one of the texts is what was said. Where nobody has said which, the
+checkpoint may know what it heard (`Capabilities.names_source`). Elsewhere it is the text that the model finds more
+likely, which holds where transcribing is easier than translating: a heuristic, not a classifier.
 """
 
 from collections.abc import Mapping
@@ -31,5 +32,9 @@ class Dialogue:
 
     @staticmethod
     def likely(finals: Mapping[str, Final]) -> str:
-        """The language in which the text is more likely; an empty text is none."""
-        return max(finals, key=lambda code: (bool(finals[code].text), finals[code].score))
+        """The language that was heard, else the one in which the text is more likely; an empty text is none."""
+
+        def score(final: Final) -> float:
+            return final.score if final.source_score is None else final.source_score
+
+        return max(finals, key=lambda code: (bool(finals[code].text), score(finals[code])))

@@ -15,6 +15,7 @@ from seamless_stream.events import Event, Final, SegmentEnded, SegmentStarted, S
 from seamless_stream.models.vad import SileroVad
 from seamless_stream.server.captions import Captions
 from seamless_stream.server.changes import TargetLanguage, Translation, TwoWay
+from seamless_stream.server.dialogue import Dialogue
 from seamless_stream.server.languages import Languages, apply_translation
 from seamless_stream.server.protocol import HEADER, HEADER_BYTES, ProtocolError
 from tests.engine.test_engine import TALK
@@ -183,6 +184,14 @@ def test_who_spoke_is_found_at_the_end_and_speech_waits_for_it(
     ]
     assert found[1].source_language == source and found[1].is_detected  # type: ignore[union-attr]
     assert found[-2].language == ("es" if source == "en" else "en")  # type: ignore[union-attr]
+
+
+def test_a_checkpoint_that_knows_what_it_heard_decides() -> None:
+    finals = {
+        "eng": Final(0, "eng", "one", 0.0, 1.0, score=-0.1, source_score=-3.0),
+        "spa": Final(0, "spa", "uno", 0.0, 1.0, score=-0.4, source_score=-0.05),
+    }
+    assert Dialogue.likely(finals) == "spa"
 
 
 def test_a_source_that_is_also_a_target_is_one_caption() -> None:

@@ -92,6 +92,7 @@ def generation_json(text: Text, char_to_id: dict[str, int]) -> dict[str, Any]:
         "pad_token_id": 0,
         "max_new_tokens": 64,
         "text_decoder_lang_to_code_id": {lang: text.language_id(lang) for lang in LANGUAGES},
+        "decoder_names_source": True,  # see `Capabilities.names_source`
     }
     if char_to_id:
         tables |= {

@@ -183,6 +183,7 @@ class GenerationConfig:
     id_to_text: dict[int, str]
     char_to_id: dict[str, int]
     max_new_tokens: int
+    names_source: bool  # ours: trained to say, where the target language is given, which language it hears
 
 
 def parse_generation_config(raw: Mapping[str, Any]) -> GenerationConfig:
@@ -202,4 +203,5 @@ def parse_generation_config(raw: Mapping[str, Any]) -> GenerationConfig:
         id_to_text={int(key): piece for key, piece in (raw.get("id_to_text") or {}).items()},
         char_to_id=dict(raw.get("char_to_id") or {}),
         max_new_tokens=int(raw.get("max_new_tokens") or 256),
+        names_source=raw.get("decoder_names_source") is True,
     )
