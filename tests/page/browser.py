@@ -22,6 +22,7 @@ PACKAGES: Final = "chromium (Debian), chromium-browser or google-chrome"
 PROGRAMS: Final = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 STARTED_S: Final = 60
 PATIENCE_S: Final = 90  # seconds are enough, where nothing else runs
+SHARED_TITLE: Final = "a tab to be shared"  # what the visitor picks where a page asks for a tab
 FOREVER: Final[dict[str, Any]] = {"max_size": None, "ping_interval": None}
 FLAGS: Final = (
     "--headless=new",
@@ -35,6 +36,7 @@ FLAGS: Final = (
     "--no-default-browser-check",
     "--autoplay-policy=no-user-gesture-required",
     "--use-fake-device-for-media-stream",
+    f"--auto-select-tab-capture-source-by-title={SHARED_TITLE}",
     "--remote-debugging-port=0",
     "--remote-allow-origins=*",
 )

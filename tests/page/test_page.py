@@ -1,5 +1,6 @@
 """The page in a real browser: a fake microphone speaks a shipped sentence, captions appear and speech is heard."""
 
+import base64
 import json
 import time
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.page.browser import Browser, Tab
+from tests.page.browser import SHARED_TITLE, Browser, Tab
 from tests.page.conftest import Host
 
 # Listens to whatever is sent to a loudspeaker, and keeps what is saved.
@@ -216,6 +217,24 @@ def test_a_file_is_heard_while_it_is_translated(browser: Browser, host: Host, se
         tab.click("#start")
         tab.wait("document.getElementById('status').dataset.state === 'idle'")
         assert_clean(tab, hosted.url)
+
+
+def test_the_sound_of_another_tab_becomes_captions(browser: Browser, daemon: str, sentence: Path) -> None:
+    sound = base64.b64encode(sentence.read_bytes()).decode()
+    with browser.tab() as shared, browser.tab() as tab:
+        shared.evaluate(
+            f"document.title = {SHARED_TITLE!r};"
+            f" window.player = new Audio('data:audio/wav;base64,{sound}'); player.loop = true; player.play()"
+        )
+        visit(tab, daemon)
+        pick(tab, to="spa")
+        tab.evaluate("document.querySelector('[name=kind][value=tab]').click()")
+        tab.click("#start")
+        tab.wait(FINISHED)
+        tab.evaluate("document.getElementById('start').click()")
+        tab.wait("document.getElementById('status').dataset.state === 'idle'")
+        assert len(tab.evaluate(TARGETS)) > 8
+        assert_clean(tab, daemon)
 
 
 def test_a_refused_microphone_is_told(browser: Browser, host: Host) -> None:
