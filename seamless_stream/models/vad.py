@@ -24,8 +24,8 @@ _CONTEXT_SAMPLES: Final = 64  # of the window before, in front of each window
 _STFT_SAMPLES: Final = 256
 _STFT_HOP_SAMPLES: Final = 128
 _NUM_BINS: Final = _STFT_SAMPLES // 2 + 1
+_NUM_FRAMES: Final = 4  # of the spectrum
 _WIDTH: Final = 128
-_STRIDES: Final = (1, 2, 2, 1)  # of the convolutions
 
 _GATE_MODE: Final = 0  # webrtc's most open mode: it misses almost nothing, and the network corrects the rest
 _HOLD_WINDOWS: Final = 32  # about 1 s: the network stays awake after the last window that webrtc let through
@@ -56,20 +56,44 @@ def _sigmoid(x: Samples) -> Samples:
     return y
 
 
+def _dense(kernel: Samples, num_frames: int, stride: int) -> Samples:
+    """A convolution [O, C, 3] with padding 1 over so many frames as one matrix [frames * C, outputs * O].
+
+    For the few frames of a window that is fewer numbers, and one call instead of six.
+    """
+    out_channels, in_channels, taps = kernel.shape
+    num_outputs = (num_frames - 1) // stride + 1
+    matrix = np.zeros((num_frames, in_channels, num_outputs, out_channels), np.float32)
+    for output in range(num_outputs):
+        for tap in range(taps):
+            frame = output * stride + tap - 1
+            if 0 <= frame < num_frames:
+                matrix[frame, :, output] = kernel[:, :, tap].T
+    return matrix.reshape(num_frames * in_channels, num_outputs * out_channels)
+
+
 class SileroNetwork:
     """Window -> magnitude spectrum -> four convolutions -> LSTM cell -> probability."""
 
     def __init__(self, weights: Mapping[str, Samples]) -> None:
         self._basis = np.ascontiguousarray(weights["stft_conv.weight"][:, 0].T)  # [256, 2 * bins]
-        # [O, C, 3] -> [3 * C, O]: a convolution is one product with the rows that it looks at.
-        self._kernels = [
-            weights[f"conv{i}.weight"].transpose(2, 1, 0).reshape(-1, len(weights[f"conv{i}.bias"]))
-            for i in range(1, 5)
-        ]
-        self._biases = [weights[f"conv{i}.bias"] for i in range(1, 5)]
+        # [O, C, 3] -> [3 * C, O]: over four frames, a convolution is one product with the rows that it looks at.
+        first = weights["conv1.weight"]
+        self._first = first.transpose(2, 1, 0).reshape(-1, len(first))
+        self._first_bias = weights["conv1.bias"]
+        self._rest = []
+        num_frames = _NUM_FRAMES
+        for i, stride in ((2, 2), (3, 2), (4, 1)):
+            matrix = _dense(weights[f"conv{i}.weight"], num_frames, stride)
+            num_frames = (num_frames - 1) // stride + 1
+            self._rest.append((matrix, np.tile(weights[f"conv{i}.bias"], num_frames)))
+        # A sigmoid is a tanh of half its input, so that all four gates are one call; the third is a tanh itself.
+        self._scale = np.array([0.5, 0.5, 1, 0.5], np.float32)[:, None]
+        self._shift = np.array([0.5, 0.5, 0, 0.5], np.float32)[:, None]
+        scale = self._scale.repeat(_WIDTH)  # [4 * 128]
         gates = np.concatenate((weights["lstm_cell.weight_ih"], weights["lstm_cell.weight_hh"]), axis=1)
-        self._gates = np.ascontiguousarray(gates.T)  # [2 * 128, 4 * 128]
-        self._gate_bias = weights["lstm_cell.bias_ih"] + weights["lstm_cell.bias_hh"]
+        self._gates = np.ascontiguousarray(gates.T * scale)  # [2 * 128, 4 * 128]
+        self._gate_bias = (weights["lstm_cell.bias_ih"] + weights["lstm_cell.bias_hh"]) * scale
         self._last = weights["final_conv.weight"].reshape(_WIDTH)
         self._last_bias = weights["final_conv.bias"]
 
@@ -89,20 +113,21 @@ class SileroNetwork:
         x = np.concatenate((x, x[:, -2 : -2 - _CONTEXT_SAMPLES : -1]), axis=1)  # [B, 640], its end mirrored
         spectrum = _frames(x, _STFT_SAMPLES, _STFT_HOP_SAMPLES) @ self._basis  # [B, 4, 258]
         spectrum *= spectrum
-        y = np.sqrt(spectrum[:, :, :_NUM_BINS] + spectrum[:, :, _NUM_BINS:])
-        for kernel, bias, stride in zip(self._kernels, self._biases, _STRIDES, strict=True):
-            width = y.shape[2]
-            padded = np.zeros((len(y), (y.shape[1] + 2) * width), np.float32)
-            padded[:, width:-width] = y.reshape(len(y), -1)
-            y = np.maximum(_frames(padded, 3 * width, stride * width) @ kernel + bias, 0)
-        return y[:, 0]  # four frames have become one
+        padded = np.zeros((len(x), _NUM_FRAMES + 2, _NUM_BINS), np.float32)
+        np.sqrt(spectrum[:, :, :_NUM_BINS] + spectrum[:, :, _NUM_BINS:], out=padded[:, 1:-1])
+        y = _frames(padded.reshape(len(x), -1), 3 * _NUM_BINS, _NUM_BINS) @ self._first + self._first_bias
+        y = np.maximum(y, 0).reshape(len(x), -1)
+        for matrix, bias in self._rest:
+            y = np.maximum(y @ matrix + bias, 0)
+        return y  # four frames have become one
 
     def cell(self, features: Samples, h: Samples, c: Samples) -> tuple[Samples, Samples, Samples]:
         """Features, h and c, all [B, 128] -> probabilities [B] and the new h and c."""
         gates = np.concatenate((features, h), axis=1) @ self._gates + self._gate_bias  # [B, 4 * 128]
-        enter, keep, new, leave = gates.reshape(-1, 4, _WIDTH).swapaxes(0, 1)
-        c = _sigmoid(keep) * c + _sigmoid(enter) * np.tanh(new)
-        h = _sigmoid(leave) * np.tanh(c)
+        gates = np.tanh(gates).reshape(-1, 4, _WIDTH) * self._scale + self._shift
+        enter, keep, new, leave = gates.swapaxes(0, 1)
+        c = keep * c + enter * new
+        h = leave * np.tanh(c)
         return _sigmoid(np.maximum(h, 0) @ self._last + self._last_bias), h, c
 
 
