@@ -63,16 +63,19 @@ def results(rows: list[dict[str, Any]]) -> str:
     lines = [
         "## Results",
         "",
-        "Greedy, clean audio, nothing of it trained on. Word error rate (WER) and BLEU.",
+        "Greedy, clean audio, nothing of it trained on. Word error rate (WER), BLEU, and how often the model says rightly which",
+        "language it hears, in %.",
         "",
     ]
     lines += [
-        "| set | spoken | clips | ASR WER | speech translation BLEU | exact | text translation BLEU | exact |"
+        "| set | spoken | clips | ASR WER | language known | speech translation BLEU | exact |"
+        " text translation BLEU | exact |"
     ]
-    lines += ["|---|---|---|---|---|---|---|---|"]
+    lines += ["|---|---|---|---|---|---|---|---|---|"]
     for row in (r for r in rows if "source" in r):
         other = next(lang for lang in LANGUAGES if lang != row["source"])
         cells = [row["set"], row["source"], str(row["clips"]), percent(row, "asr_wer")]
+        cells.append(percent(row, "language_right"))
         cells += [
             percent(row, f"{task}_{other}_{what}") for task in ("s2tt", "t2tt") for what in ("bleu", "exact")
         ]

@@ -22,7 +22,7 @@ import numpy as np
 import sacrebleu
 import torch
 
-from seamless_stream.engine.decoding import Decoded, decode
+from seamless_stream.engine.decoding import Decoded, decode, source_score
 from seamless_stream.models.base import EncoderOutput
 from seamless_stream.models.registry import load_model
 from seamless_stream.models.seamless_m4t.model import SeamlessM4T
@@ -158,6 +158,11 @@ class Evaluation:
             self.model.encode_text([self.model.tokenizer.encode_source(text, source)]), target
         )
 
+    def heard(self, decoded: Decoded) -> str:
+        """The language that the model says it hears."""
+        decoder, hidden = self.model.decoder, decoded.hidden
+        return max(LANGUAGES, key=lambda code: source_score(decoder, hidden, self.model.prompt(code)))
+
     def text_of(self, decoded: Decoded) -> str:
         """Plain text of a hypothesis."""
         return self.model.tokenizer.decode(decoded.token_ids)
@@ -168,9 +173,12 @@ class Evaluation:
         for name in ("seen", "unseen"):
             for source in LANGUAGES:
                 items = list(spoken(self.work, name, source, self.limit))
-                heard = [self.text_of(self.from_speech(item, source)) for item in items]
-                row = {"set": name, "source": source, "clips": len(items)}
-                row["asr_wer"] = word_error_rate([i.text[source] for i in items], heard)
+                decoded = [self.from_speech(item, source) for item in items]
+                row: dict[str, Any] = {"set": name, "source": source, "clips": len(items)}
+                row["asr_wer"] = word_error_rate(
+                    [i.text[source] for i in items], [self.text_of(d) for d in decoded]
+                )
+                row["language_right"] = 100 * sum(self.heard(d) == source for d in decoded) / len(items)
                 for target in (lang for lang in LANGUAGES if lang != source):
                     references = [i.text[target] for i in items]
                     for task, answers in self._translations(items, source, target).items():
@@ -197,10 +205,13 @@ class Evaluation:
         rows = []
         for language in LANGUAGES:
             items = list(human(language, self.limit))
-            heard = [self.text_of(self.from_speech(item, language)) for item in items]
-            rate = word_error_rate([i.text[language] for i in items], heard)
-            rows.append({"set": "human", "source": language, "clips": len(items), "asr_wer": rate})
-            print(rows[-1], heard[:12], flush=True)
+            decoded = [self.from_speech(item, language) for item in items]
+            heard = [self.text_of(d) for d in decoded]
+            row: dict[str, Any] = {"set": "human", "source": language, "clips": len(items)}
+            row["asr_wer"] = word_error_rate([i.text[language] for i in items], heard)
+            row["language_right"] = 100 * sum(self.heard(d) == language for d in decoded) / len(items)
+            rows.append(row)
+            print(row, heard[:12], flush=True)
         return rows
 
     def speech_rows(
