@@ -63,8 +63,8 @@ def results(rows: list[dict[str, Any]]) -> str:
     lines = [
         "## Results",
         "",
-        "Greedy, clean audio, nothing of it trained on. Word error rate (WER), BLEU, and how often the model says rightly which",
-        "language it hears, in %.",
+        "Greedy, clean audio, nothing of it trained on. Word error rate (WER), BLEU, and how often the",
+        "model says rightly which language it hears, in %.",
         "",
     ]
     lines += [
