@@ -27,8 +27,8 @@ from seamless_stream.engine.speech import Window
 from seamless_stream.engine.voice import Speaking
 from seamless_stream.errors import BusyError, LanguageError, ModelError, SeamlessStreamError, SettingsError
 from seamless_stream.models.base import Capabilities, EncoderMode, EncoderOutput, SpeechTranslator
+from seamless_stream.models.families import FAMILIES_WITH_UNIT_SEARCH, families_with, families_writing
 from seamless_stream.models.languages import resolve_language
-from seamless_stream.models.registry import FAMILIES_WITH_UNIT_SEARCH, families_with, families_writing
 from seamless_stream.models.vad import SileroVad
 from seamless_stream.settings import EngineSettings, SessionSettings, Task, UnitDecodingSettings, VadName
 

@@ -26,8 +26,8 @@ from seamless_stream.models.base import (
     UnitSearch,
 )
 from seamless_stream.models.checkpoint import CheckpointFiles
+from seamless_stream.models.families import families_with
 from seamless_stream.models.languages import LANGUAGES, resolve_language
-from seamless_stream.models.registry import families_with
 from seamless_stream.models.text_decoder import TextDecoder
 
 _ALL_CODES = tuple(row.code for row in LANGUAGES)

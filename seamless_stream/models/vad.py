@@ -115,7 +115,9 @@ class SileroNetwork:
         spectrum *= spectrum
         padded = np.zeros((len(x), _NUM_FRAMES + 2, _NUM_BINS), np.float32)
         np.sqrt(spectrum[:, :, :_NUM_BINS] + spectrum[:, :, _NUM_BINS:], out=padded[:, 1:-1])
-        y: Samples = _frames(padded.reshape(len(x), -1), 3 * _NUM_BINS, _NUM_BINS) @ self._first + self._first_bias
+        y: Samples = (
+            _frames(padded.reshape(len(x), -1), 3 * _NUM_BINS, _NUM_BINS) @ self._first + self._first_bias
+        )
         y = np.maximum(y, 0).reshape(len(x), -1)
         for matrix, bias in self._rest:
             y = np.maximum(y @ matrix + bias, 0)

@@ -13,7 +13,7 @@ from huggingface_hub import constants
 from seamless_stream.errors import CheckpointError
 from seamless_stream.models import checkpoint, registry
 from seamless_stream.models.checkpoint import KNOWN, list_checkpoints, pull, resolve, verify
-from seamless_stream.models.registry import TASKS_OF_FAMILY
+from seamless_stream.models.families import TASKS_OF_FAMILY
 from tests.models.hub import HUB_ID, Hub, read_files, serve
 from tools.make_random_checkpoint import make_checkpoint
 

@@ -21,7 +21,8 @@ from seamless_stream.engine.engine import VADS
 from seamless_stream.engine.policy import AlignAtt, policy_for
 from seamless_stream.engine.translator import Translator
 from seamless_stream.errors import CheckpointError, LanguageError, SettingsError
-from seamless_stream.models.registry import families_writing, load_model
+from seamless_stream.models.families import families_writing
+from seamless_stream.models.registry import load_model
 from seamless_stream.server.protocol import NATIVE
 from seamless_stream.settings import PolicySettings, UnitDecodingSettings
 from tests.fakes import LevelVad, speech
