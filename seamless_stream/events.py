@@ -25,6 +25,9 @@ class Partial:
     language: str
     committed: str
     pending: str
+    source_score: float | None = (
+        None  # log probability that this language is spoken, where the model can say it
+    )
 
 
 @dataclass(frozen=True)

@@ -410,7 +410,8 @@ class Session:
         pending = whole[len(committed) :] if whole.startswith(committed) else ""
         if (committed, pending) != line.shown:
             line.shown = (committed, pending)
-            segment.events.append(Partial(segment.number, line.language, committed, pending))
+            score = self._source_score(line)
+            segment.events.append(Partial(segment.number, line.language, committed, pending, score))
 
     def _follow(self, found: list[SegmentEvent]) -> None:
         for event in found:

@@ -52,7 +52,8 @@ class Segment:
     source: str | None = None  # the language that is spoken, where that matters and is known
     decided: dict[str, events.Decided] = field(default_factory=dict)  # where words have times
     is_silent: bool = False  # the client wants to hear no more of it
-    finals: dict[str, events.Final] = field(default_factory=dict)  # held until it is
+    partials: dict[str, events.Partial] = field(default_factory=dict)  # the newest, held until it is
+    finals: dict[str, events.Final] = field(default_factory=dict)  # as well
     speech: list[events.Speech] = field(default_factory=list)  # as well
 
     @property
@@ -155,7 +156,15 @@ class Captions:
             if source is not None:
                 yield self._direct(segment, source, is_detected=False)
 
-    def _partial(self, event: events.Partial, segment: Segment, elapsed_ms: int) -> Iterator[ServerMessage]:
+    def _partial(self, event: events.Partial, segment: Segment, elapsed_ms: int) -> Iterator[Outgoing]:
+        if self.dialogue is None or segment.source is not None:
+            yield from self._update(event, segment, elapsed_ms)
+            return
+        segment.partials[event.language] = event
+        if Dialogue.is_sure(event):
+            yield from self._settle(event.language, segment, elapsed_ms)
+
+    def _update(self, event: events.Partial, segment: Segment, elapsed_ms: int) -> Iterator[ServerMessage]:
         line = segment.line(event.language)
         # A tokenizer may join its pieces differently later; what was told stands.
         stable = event.committed if event.committed.startswith(line.stable) else line.stable
@@ -172,11 +181,14 @@ class Captions:
         if self.dialogue is None or segment.source is not None:
             yield from self._finish(event, segment, elapsed_ms)
         elif len(segment.finals) == len(self.dialogue.codes):
-            yield from self._detect(segment, elapsed_ms)
+            yield from self._settle(Dialogue.likely(segment.finals), segment, elapsed_ms)
 
-    def _detect(self, segment: Segment, elapsed_ms: int) -> Iterator[Outgoing]:
-        """All texts of a segment are there: which of them was said, and then what had to wait for that."""
-        yield self._direct(segment, Dialogue.likely(segment.finals), is_detected=True)
+    def _settle(self, source: str, segment: Segment, elapsed_ms: int) -> Iterator[Outgoing]:
+        """It was found out which language is spoken: say it, and then what had to wait for that."""
+        yield self._direct(segment, source, is_detected=True)
+        for language, partial in segment.partials.items():
+            if language not in segment.finals:
+                yield from self._update(partial, segment, elapsed_ms)
         for final in segment.finals.values():
             yield from self._finish(final, segment, elapsed_ms)
         waiting, segment.speech = segment.speech, []
@@ -287,7 +299,7 @@ class Captions:
 
     def _end(self, event: events.SegmentEnded, segment: Segment, elapsed_ms: int) -> Iterator[Outgoing]:
         if self.dialogue is not None and segment.source is None and segment.finals:
-            yield from self._detect(segment, elapsed_ms)
+            yield from self._settle(Dialogue.likely(segment.finals), segment, elapsed_ms)
         for code, line in segment.lines.items():
             if line.resampler is not None:
                 place = segment.targets.index(code)

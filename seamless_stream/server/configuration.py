@@ -62,8 +62,8 @@ class Configuration:
         unspoken = self.languages.unspoken(capabilities) if self.unspoken is None else self.unspoken
         codes = self.languages.codes(capabilities)
         source = self.languages.source
-        # Who speaks is found by comparing whole texts, which a policy that commits early does not score.
-        detects = self.languages.is_two_way and source is None
+        # Who speaks may have to be found by comparing whole texts, which a policy that commits early does not score.
+        compares = self.languages.is_two_way and source is None and not capabilities.names_source
         return replace(
             base,
             target_languages=codes,
@@ -73,7 +73,7 @@ class Configuration:
             speaker=self.voice,
             is_live=self.pacing == "realtime",
             explains=base.explains or self.has_words,
-            policy=replace(base.policy, name="segment") if detects else base.policy,
+            policy=replace(base.policy, name="segment") if compares else base.policy,
         )
 
     def describe(self, capabilities: Capabilities) -> dict[str, Any]:

@@ -6,8 +6,13 @@ likely, which holds where transcribing is easier than translating: a heuristic, 
 """
 
 from collections.abc import Mapping
+from math import log
+from typing import Final
 
-from seamless_stream.events import Final
+from seamless_stream import events
+
+# Of the phrasebook: from the first second on never wrong so far, and reached for nine segments of ten.
+SURE: Final = log(0.9)
 
 
 class Dialogue:
@@ -31,10 +36,15 @@ class Dialogue:
         return second if code == first else first
 
     @staticmethod
-    def likely(finals: Mapping[str, Final]) -> str:
+    def is_sure(partial: events.Partial) -> bool:
+        """Whether its language is the one that is spoken, told while the segment is open."""
+        return partial.source_score is not None and partial.source_score >= SURE
+
+    @staticmethod
+    def likely(finals: Mapping[str, events.Final]) -> str:
         """The language that was heard, else the one in which the text is more likely; an empty text is none."""
 
-        def score(final: Final) -> float:
+        def score(final: events.Final) -> float:
             return final.score if final.source_score is None else final.source_score
 
         return max(finals, key=lambda code: (bool(finals[code].text), score(finals[code])))

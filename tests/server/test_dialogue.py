@@ -1,6 +1,7 @@
 """Several target languages, captions of the source, two-way conversation: pure, over sockets, with real speech."""
 
 import asyncio
+import math
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import seamless_stream
 from seamless_stream.audio.files import read
 from seamless_stream.audio.pcm import to_bytes
 from seamless_stream.engine.engine import VADS
-from seamless_stream.events import Event, Final, SegmentEnded, SegmentStarted, Speech
+from seamless_stream.events import Event, Final, Partial, SegmentEnded, SegmentStarted, Speech
 from seamless_stream.models.vad import SileroVad
 from seamless_stream.server.captions import Captions
 from seamless_stream.server.changes import TargetLanguage, Translation, TwoWay
@@ -186,6 +187,34 @@ def test_who_spoke_is_found_at_the_end_and_speech_waits_for_it(
     assert found[-2].language == ("es" if source == "en" else "en")  # type: ignore[union-attr]
 
 
+def test_text_waits_until_the_language_is_sure() -> None:
+    def partial(language: str, committed: str, share: float) -> Partial:
+        return Partial(0, language, committed, "", math.log(share))
+
+    events: list[Event] = [
+        SegmentStarted(0, 0.0),
+        partial("eng", "a", 0.4),
+        partial("spa", "b", 0.6),
+        partial("eng", "a train", 0.05),
+        spoken("eng"),
+        partial("spa", "un tren", 0.95),
+        partial("eng", "a train leaves", 0.05),
+    ]
+    captions = two_way()
+    found = [message for event in events for message in captions.convert(event, 0)]
+    kinds = ["frame" if isinstance(message, bytes) else message.type for message in found]
+    assert kinds == [
+        "segment.started",
+        "segment.direction",
+        *["segment.updated"] * 2,
+        "frame",
+        "segment.updated",
+    ]
+    assert found[1].source_language == "es" and found[1].is_detected  # type: ignore[union-attr]
+    told = [(m.language, m.role, m.append) for m in (found[2], found[3], found[5])]  # type: ignore[union-attr]
+    assert told == [("en", "target", "a train"), ("es", "source", "un tren"), ("en", "target", " leaves")]
+
+
 def test_a_checkpoint_that_knows_what_it_heard_decides() -> None:
     finals = {
         "eng": Final(0, "eng", "one", 0.0, 1.0, score=-0.1, source_score=-3.0),
@@ -221,6 +250,8 @@ def test_real_speech_of_both_languages_finds_its_direction(monkeypatch: pytest.M
     directions = [(d["source_language"], d["is_detected"]) for d in of(found, "segment.direction")]
     assert len(directions) >= 3
     assert directions[0] == ("en", True) and directions[-1] == ("es", True)
+    kinds = [message["type"] for message in found if isinstance(message, dict)]
+    assert kinds.index("segment.updated") < kinds.index("segment.final")  # it is known while somebody speaks
     assert set(frames(found)) == {0, 1}
 
 
