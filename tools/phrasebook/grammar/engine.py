@@ -1,8 +1,8 @@
 """Loads words.txt and templates/*.txt and renders any instance of a template in every language.
 
 A template has slots `{class}`, `{class.form}`, `{class2}` (another value of the same class),
-`{class?masculine/feminine}` (agrees with that slot's gender) and `{number@class}` (a number before
-that slot's noun). Knows nothing about how instances are chosen.
+`{class?masculine/feminine}` (agrees with that slot's gender; a third is neuter) and `{number@class}` (a
+number before that slot's noun). Knows nothing about how instances are chosen.
 """
 
 import re
@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 
-from tools.phrasebook.grammar.values import NOUN, Forms, Value, generated_classes
+from tools.phrasebook.grammar.language import Forms
+from tools.phrasebook.grammar.values import LANGUAGES, Value, generated_classes
 
 HERE = Path(__file__).parent
-_SLOT = re.compile(r"\{([a-z]+)(2?)(?:\.([a-z_]+)|\?([^{}/]*)/([^{}/]*)|@([a-z]+2?))?\}")
+_SLOT = re.compile(r"\{([a-z]+)(2?)(?:\.([a-z_]+)|\?([^{}]*/[^{}]*)|@([a-z]+2?))?\}")
 _FIRST_LETTER = re.compile(r"[^\W\d_]")
 
 
@@ -62,22 +63,20 @@ class Grammar:
 
 def _fill(text: str, language: str, chosen: dict[str, Value]) -> str:
     def replace(match: re.Match[str]) -> str:
-        name, second, form, masculine, feminine, noun = match.groups()
+        name, second, form, agreeing, noun = match.groups()
         forms = chosen[name + second][language]
         if noun is not None:
-            return forms[chosen[noun][language].get("gender", "")]
-        if masculine is not None:
-            return str(feminine if forms["gender"] == "f" else masculine)
+            return forms.get(chosen[noun][language].get("gender", ""), forms[""])
+        if agreeing is not None:
+            by_gender = dict(zip("mfn", agreeing.split("/"), strict=False))
+            return str(by_gender.get(forms["gender"], by_gender["m"]))
         return forms[form or ""]
 
     return _SLOT.sub(replace, text)
 
 
 def _finish(language: str, text: str) -> str:
-    if language == "spa":
-        text = re.sub(r"\b([Dd]e|[Aa]) el\b", lambda m: m[1] + "l", text)
-        text = re.sub(r"\by (?=h?i(?!e))", "e ", text)
-        text = re.sub(r"\bo (?=h?o)", "u ", text)
+    text = LANGUAGES[language].finish(text)
     first = _FIRST_LETTER.search(text)
     assert first is not None, text
     return text[: first.start()] + first[0].upper() + text[first.end() :]
@@ -124,12 +123,12 @@ def _load_words(path: Path) -> tuple[tuple[str, ...], dict[str, list[Value]]]:
 
 
 def _word(language: str, column: str) -> Forms:
-    """`singular`, `singular/plural`, and a last word m, f or x for the gender."""
+    """`singular`, `singular/plural`, and a last word m, f, n or x for the gender."""
     gender = ""
-    if re.search(r" [mfx]$", column):
+    if re.search(r" [mfnx]$", column):
         column, gender = column[:-2].strip(), column[-1]
     singular, _, plural = column.partition("/")
-    return NOUN[language](singular, plural, gender)
+    return LANGUAGES[language].noun(singular, plural, gender)
 
 
 def _load_templates(
