@@ -23,6 +23,7 @@ SPARE = 100  # drawn on top, for the few phrases that two templates share
 HELD_OUT_MIN_SIZE = 150  # smaller templates are only trained on: their words must all occur in train
 ANSWER_VOICES = 12
 WEIGHT_SIZE_CAP = 5_000  # no template weighs more than one with this many sentences
+CHOOSING = ("eng", "spa")  # the choice looks at these alone, so that another language does not change what is held out
 
 
 @dataclass(frozen=True)
@@ -76,16 +77,16 @@ def quotas(sizes: Sequence[int], total: int) -> list[int]:
 def choose_phrases(grammar: Grammar, total: int, rng: random.Random) -> list[list[Phrase]]:
     """`total` distinct phrases, grouped by template."""
     shares = quotas([template.size for template in grammar.templates], total)
-    taken: dict[str, set[str]] = {language: set() for language in grammar.languages}
+    taken: dict[str, set[str]] = {language: set() for language in CHOOSING}
     groups = []
     for template, share in zip(grammar.templates, shares, strict=True):
         phrases = []
         for index in rng.sample(range(template.size), share):
             phrase = make_phrase(grammar, template, index)
-            if any(text in taken[language] for language, text in phrase.text.items()):
+            if any(phrase.text[language] in taken[language] for language in CHOOSING):
                 continue
-            for language, text in phrase.text.items():
-                taken[language].add(text)
+            for language in CHOOSING:
+                taken[language].add(phrase.text[language])
             phrases.append(phrase)
         groups.append(phrases)
     return groups
@@ -131,7 +132,7 @@ def _trim(train: Sequence[Phrase], num_train: int, held_out: Iterable[Phrase]) -
 
 
 def _all_words(phrase: Phrase) -> list[str]:
-    return [f"{language}:{word}" for language, text in phrase.text.items() for word in words_of(text)]
+    return [f"{language}:{word}" for language in CHOOSING for word in words_of(phrase.text[language])]
 
 
 def _round_robin(lists: Sequence[Sequence[Phrase]]) -> list[Phrase]:
