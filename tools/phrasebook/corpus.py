@@ -23,7 +23,7 @@ SPARE = 100  # drawn on top, for the few phrases that two templates share
 HELD_OUT_MIN_SIZE = 150  # smaller templates are only trained on: their words must all occur in train
 ANSWER_VOICES = 12
 WEIGHT_SIZE_CAP = 5_000  # no template weighs more than one with this many sentences
-CHOOSING = ("eng", "spa")  # the choice looks at these alone, so that another language does not change what is held out
+CHOOSING = ("eng", "spa")  # the choice looks at these alone: more languages leave the held-out sets alone
 
 
 @dataclass(frozen=True)
