@@ -6,11 +6,11 @@ Every value is one `Forms` per language. Knows the languages by their modules an
 from collections.abc import Callable, Sequence
 from operator import methodcaller
 
-from tools.phrasebook.grammar import english, french, spanish
+from tools.phrasebook.grammar import english, french, german, spanish
 from tools.phrasebook.grammar.language import CURRENCIES, Forms, Language
 
 Value = dict[str, Forms]
-LANGUAGES: dict[str, Language] = {"eng": english, "spa": spanish, "fra": french}
+LANGUAGES: dict[str, Language] = {"eng": english, "spa": spanish, "fra": french, "deu": german}
 
 
 def _value(say: Callable[[Language], Forms]) -> Value:
