@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seamless_stream.nn.state import State, ending_at
@@ -32,7 +33,9 @@ class CausalDepthwiseConv1d(nn.Module):
         """x [B, D, T] -> y [B, D, T] and the state after the first `advance` [B] (None: all) positions of x."""
         x = torch.cat([state.tail, x], dim=2)  # [B, D, kernel - 1 + T]
         ends = None if advance is None else advance + self.carry
-        return self.conv(x), ConvState(ending_at(x, ends, self.carry))
+        # As a picture of height one: the kernels for these take a half to a sixth of the time on a CPU.
+        y = F.conv2d(x[:, :, None], self.conv.weight[:, :, None], groups=self.conv.groups)[:, :, 0]
+        return y, ConvState(ending_at(x, ends, self.carry))
 
 
 class SameConv1d(nn.Module):
