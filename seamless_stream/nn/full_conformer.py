@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from seamless_stream.nn.attention import MultiHeadAttention, key_mask, length_mask
 from seamless_stream.nn.conformer import ACTIVATIONS, FeedForward
+from seamless_stream.nn.convolution import depthwise
 from seamless_stream.nn.positions import relative_table, spread_relative_scores
 
 
@@ -59,7 +60,8 @@ class BatchNormConvolution(nn.Module):
         if valid is not None:
             x = x * valid
         x = F.glu(self.expand(x), dim=2).transpose(1, 2)  # [B, D, T]
-        x = self.batch_norm(self.depthwise(x)).transpose(1, 2)  # [B, T, D]
+        x = depthwise(x, self.depthwise.weight, padding="same")
+        x = self.batch_norm(x).transpose(1, 2)  # [B, T, D]
         y: Tensor = self.contract(self.activation(x))
         return y
 

@@ -109,10 +109,10 @@ def training(work: Path, step: int | None) -> str:
     last = rows[-1]
     lines = ["## Training", "", "![loss and held-out quality](curves.png)", ""]
     lines.append(
-        f"{last['step']} steps in {int(last['seconds']) / 3600:.1f} h on one to two CPU cores: width {CONFIG.hidden_size},"
-        f" {CONFIG.speech_encoder_layers} conformer, {CONFIG.encoder_layers} text encoder and {CONFIG.decoder_layers}"
-        f" decoder layers; attention chunks of {CONFIG.speech_encoder_chunk_size} stacked frames with"
-        f" {CONFIG.speech_encoder_left_chunk_num} chunks to the left, so cached incremental encoding is exact."
+        f"{last['step']} steps in {int(last['seconds']) / 3600:.1f} h on one to two CPU cores: width"
+        f" {CONFIG.hidden_size}, {CONFIG.speech_encoder_layers} conformer, {CONFIG.encoder_layers} text encoder and"
+        f" {CONFIG.decoder_layers} decoder layers; attention chunks of {CONFIG.speech_encoder_chunk_size} stacked frames"
+        f" with {CONFIG.speech_encoder_left_chunk_num} chunks to the left, so cached incremental encoding is exact."
     )
     sentences = len(read_phrases(work / "corpus" / "train.jsonl"))
     lines += [
