@@ -111,8 +111,9 @@ def training(work: Path, step: int | None) -> str:
     lines.append(
         f"{last['step']} steps in {int(last['seconds']) / 3600:.1f} h on one to two CPU cores: width"
         f" {CONFIG.hidden_size}, {CONFIG.speech_encoder_layers} conformer, {CONFIG.encoder_layers} text encoder and"
-        f" {CONFIG.decoder_layers} decoder layers; attention chunks of {CONFIG.speech_encoder_chunk_size} stacked"
-        f" frames with {CONFIG.speech_encoder_left_chunk_num} chunks to the left, so cached incremental encoding is exact."
+        f" {CONFIG.decoder_layers} decoder layers; attention chunks of"
+        f" {CONFIG.speech_encoder_chunk_size} stacked frames with {CONFIG.speech_encoder_left_chunk_num} chunks to the"
+        " left, so cached incremental encoding is exact."
     )
     sentences = len(read_phrases(work / "corpus" / "train.jsonl"))
     lines += [
