@@ -3,3 +3,9 @@
 Shape letters, used in every comment: B batch, T time (queries), S source length (keys), U units, D model width,
 H heads, K width of a head, V vocabulary. Tensors are [B, T, D]; [B, D, T] only inside convolution blocks.
 """
+
+import os
+
+# On a CPU, oneDNN keeps the compiled kernels of the last 1024 shapes of a convolution, and those of speech have ever new
+# lengths: 150 MB more in the first ten minutes. It reads this before its first convolution; who has set it is obeyed.
+os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
