@@ -6,6 +6,6 @@ H heads, K width of a head, V vocabulary. Tensors are [B, T, D]; [B, D, T] only 
 
 import os
 
-# On a CPU, oneDNN keeps the compiled kernels of the last 1024 shapes of a convolution, and those of speech have ever new
-# lengths: 150 MB more in the first ten minutes. It reads this before its first convolution; who has set it is obeyed.
+# On a CPU, oneDNN keeps the compiled kernels of the last 1024 shapes of convolutions, and speech has ever new lengths:
+# 145 MB more in the first twelve minutes. It reads this before its first convolution; who has set it is obeyed.
 os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
