@@ -25,9 +25,7 @@ class Partial:
     language: str
     committed: str
     pending: str
-    source_score: float | None = (
-        None  # log probability that this language is spoken, where the model can say it
-    )
+    source_score: float | None = None  # see `Final`
 
 
 @dataclass(frozen=True)
@@ -44,9 +42,8 @@ class Final:
     score: float = (
         0.0  # mean log probability of what the last decode wrote; of all of it with the policy `segment`
     )
-    source_score: float | None = (
-        None  # log probability that this language was spoken, where the model can say it
-    )
+    # Log probability that this language is what was spoken; None: one language only, or the model cannot say it.
+    source_score: float | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -343,8 +343,10 @@ class Session:
         )
 
     def _source_score(self, line: Line) -> float | None:
-        """Log probability that the line's language is what was spoken; None where the model cannot say."""
-        if not self._model.capabilities.names_source or line.hidden is None:
+        """See `Final.source_score`."""
+        if len(self.settings.target_languages) < 2 or line.hidden is None:
+            return None
+        if not self._model.capabilities.names_source:
             return None
         return source_score(self._model.decoder, line.hidden, line.prompt)
 

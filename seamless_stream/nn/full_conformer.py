@@ -50,7 +50,7 @@ class BatchNormConvolution(nn.Module):
         self.activation = ACTIVATIONS[activation]
         self.norm = nn.LayerNorm(width)
         self.expand = nn.Linear(width, 2 * width, bias=False)
-        self.depthwise = nn.Conv1d(width, width, kernel, padding="same", groups=width, bias=False)
+        self.depthwise = nn.Conv1d(width, width, kernel, groups=width, bias=False)  # for `depthwise`
         self.batch_norm = nn.BatchNorm1d(width)
         self.contract = nn.Linear(width, width, bias=False)
 

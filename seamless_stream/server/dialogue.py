@@ -11,7 +11,8 @@ from typing import Final
 
 from seamless_stream import events
 
-# Of the phrasebook: from the first second on never wrong so far, and reached for nine segments of ten.
+# Beginnings of 200 held-out clips of the phrasebook: after 1.3 s of speech nine of ten are so sure, and none is wrong;
+# after 1.0 s one is wrong.
 SURE: Final = log(0.9)
 
 

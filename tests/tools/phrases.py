@@ -1,23 +1,8 @@
-"""The grammar and a corpus of it, as the tests of every language ask for them."""
+"""What the tests of every language of the grammar ask of it."""
 
-from functools import cache
-
-from tools.phrasebook.corpus import Corpus, build_corpus
-from tools.phrasebook.grammar import Grammar, load_grammar
+from tools.phrasebook.grammar import Grammar
 
 NUM_TRAIN = 6000
-
-
-@cache
-def whole_grammar() -> Grammar:
-    """Read once."""
-    return load_grammar()
-
-
-@cache
-def some_corpus() -> Corpus:
-    """Built once."""
-    return build_corpus(whole_grammar(), NUM_TRAIN, seed=1)
 
 
 def all_of(grammar: Grammar, english: str, language: str = "spa") -> dict[str, str]:

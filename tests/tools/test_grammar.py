@@ -9,20 +9,10 @@ import pytest
 
 import tools.phrasebook.grammar.english as speak_english
 import tools.phrasebook.grammar.spanish as speak_spanish
-from tests.tools.phrases import NUM_TRAIN, all_of, some_corpus, whole_grammar
+from tests.tools.phrases import NUM_TRAIN, all_of
 from tools.phrasebook.corpus import CHOOSING, Corpus, build_corpus, make_phrase, quotas, words_of
 from tools.phrasebook.grammar import Grammar
 from tools.phrasebook.grammar.values import times
-
-
-@pytest.fixture(scope="module")
-def grammar() -> Grammar:
-    return whole_grammar()
-
-
-@pytest.fixture(scope="module")
-def corpus() -> Corpus:
-    return some_corpus()
 
 
 @pytest.mark.parametrize(

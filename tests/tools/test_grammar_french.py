@@ -5,7 +5,9 @@ import re
 import pytest
 
 import tools.phrasebook.grammar.french as speak_french
-from tests.tools.phrases import all_of, some_corpus, whole_grammar
+from tests.tools.phrases import all_of
+from tools.phrasebook.corpus import Corpus
+from tools.phrasebook.grammar import Grammar
 from tools.phrasebook.grammar.values import times
 
 # What elision and contraction must not leave; "le onze", "le huit" and "le hamburger" keep their article.
@@ -125,12 +127,12 @@ def test_french_elision_and_contraction(raw: str, finished: str) -> None:
         ),
     ],
 )
-def test_french_agreement(template: str, english: str, french: str) -> None:
-    assert all_of(whole_grammar(), template, "fra")[english] == french
+def test_french_agreement(grammar: Grammar, template: str, english: str, french: str) -> None:
+    assert all_of(grammar, template, "fra")[english] == french
 
 
-def test_french_sentences_are_well_formed() -> None:
-    for phrase in some_corpus().train:
+def test_french_sentences_are_well_formed(corpus: Corpus) -> None:
+    for phrase in corpus.train:
         english, french = phrase.text["eng"], phrase.text["fra"]
         assert french[0].isupper()
         assert french[-1] == english[-1] or {french[-1], english[-1]} == {".", "!"}

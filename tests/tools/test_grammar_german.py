@@ -5,8 +5,9 @@ import re
 import pytest
 
 import tools.phrasebook.grammar.german as speak_german
-from tests.tools.phrases import all_of, some_corpus, whole_grammar
-from tools.phrasebook.corpus import words_of
+from tests.tools.phrases import all_of
+from tools.phrasebook.corpus import Corpus, words_of
+from tools.phrasebook.grammar import Grammar
 from tools.phrasebook.grammar.values import times
 
 GERMAN_FAULTS = re.compile(
@@ -125,12 +126,12 @@ def test_german_infinitives() -> None:
          "Das nächste Flugzeug fliegt in zehn Minuten ab."),
     ],
 )  # fmt: skip
-def test_german_cases_and_order(template: str, english: str, german: str) -> None:
-    assert all_of(whole_grammar(), template, "deu")[english] == german
+def test_german_cases_and_order(grammar: Grammar, template: str, english: str, german: str) -> None:
+    assert all_of(grammar, template, "deu")[english] == german
 
 
-def test_german_sentences_are_well_formed() -> None:
-    for phrase in [*some_corpus().train, *some_corpus().seen, *some_corpus().unseen]:
+def test_german_sentences_are_well_formed(corpus: Corpus) -> None:
+    for phrase in corpus.train + corpus.seen + corpus.unseen:
         english, german = phrase.text["eng"], phrase.text["deu"]
         assert german[0].isupper() and german[-1] == english[-1]
         assert not any(mark in german for mark in "{}|0123456789")
