@@ -22,7 +22,7 @@ from seamless_stream.audio.fbank import SAMPLE_RATE
 from seamless_stream.audio.pcm import Samples, check_samples, to_bytes
 from seamless_stream.client.wire import ConnectionLost, Incoming, Targets, parse, read, read_frame, write
 from seamless_stream.errors import BusyError, LanguageError, RemoteError, SeamlessStreamError, SettingsError
-from seamless_stream.server import messages
+from seamless_stream.server import commands, messages
 from seamless_stream.server.changes import (
     Audio,
     AudioFormat,
@@ -92,7 +92,7 @@ class Session:
             self._put(to_bytes(piece))
             self._num_samples += len(piece)
 
-    async def say(self, message: messages.ClientMessage) -> None:
+    async def say(self, message: commands.ClientMessage) -> None:
         """Any other message: change the languages, flush, tell what was played, clear."""
         self._put(write(message))
 
@@ -109,7 +109,7 @@ class Session:
     async def finish(self) -> None:
         """No more audio will come; the iteration ends behind the last words."""
         if not self._is_finished and not self._is_over:
-            self._put(write(messages.SessionClose()))
+            self._put(write(commands.SessionClose()))
             self._is_finished = True
 
     def __aiter__(self) -> "Session":
@@ -142,7 +142,7 @@ class Session:
         self.info, self._last_seq = first.session, 0
         self._targets = Targets(first.session)
         self._credit_ms = self.info["limits"]["max_ahead_ms"]
-        self._put(write(messages.SessionUpdate(change, CONFIGURE)))
+        self._put(write(commands.SessionUpdate(change, CONFIGURE)))
         self._tasks.append(asyncio.create_task(self._live(socket)))
         await self._is_configured.wait()
         if self._failure is not None:
@@ -267,7 +267,7 @@ class Session:
         token = self.info["resume"]["token"]
         try:
             async with asyncio.timeout(ANSWER_S):
-                await socket.send(write(messages.SessionResume(token, self._last_seq, self._last_frame)))
+                await socket.send(write(commands.SessionResume(token, self._last_seq, self._last_frame)))
                 answer = read(parse(str(await socket.recv())))
             if isinstance(answer, messages.SessionResumed | messages.Error):
                 return answer

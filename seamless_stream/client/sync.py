@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from seamless_stream.audio.pcm import Samples
 from seamless_stream.client import session
 from seamless_stream.client.wire import Incoming
-from seamless_stream.server.messages import ClientMessage
+from seamless_stream.server.commands import ClientMessage
 from seamless_stream.sources import Source
 
 T = TypeVar("T")

@@ -14,7 +14,8 @@ from seamless_stream import events
 from seamless_stream.audio.pcm import Samples, from_bytes
 from seamless_stream.errors import RemoteError
 from seamless_stream.server import messages
-from seamless_stream.server.messages import ClientMessage, ServerMessage
+from seamless_stream.server.commands import ClientMessage
+from seamless_stream.server.messages import ServerMessage
 from seamless_stream.server.protocol import HEADER, HEADER_BYTES, OUTPUT_PCM
 
 KINDS: Final = {kind.type: kind for kind in typing.get_args(ServerMessage)}

@@ -6,8 +6,9 @@ Pure. https://www.asyncapi.com/docs/reference/specification/v3.0.0; what the mes
 from typing import Any, Final, get_args
 
 from seamless_stream import __version__
-from seamless_stream.server import messages
-from seamless_stream.server.messages import ClientMessage, NativeOnly, OpenAIMessage
+from seamless_stream.server import commands, messages
+from seamless_stream.server.commands import ClientMessage
+from seamless_stream.server.messages import NativeOnly, OpenAIMessage
 from seamless_stream.server.protocol import HEADER_BYTES, NATIVE, VERSION, message_schema
 
 PATH: Final = "/v1/realtime/translations"
@@ -22,10 +23,10 @@ LISTENED: Final = (
     messages.SessionClosed,
 )
 OPENAI_CLIENT: Final = (
-    messages.SessionUpdate,
-    messages.AudioAppend,
-    messages.Ping,
-    messages.SessionClose,
+    commands.SessionUpdate,
+    commands.AudioAppend,
+    commands.Ping,
+    commands.SessionClose,
 )
 OPENAI_ONLY: Final = (
     messages.InputTranscriptDelta,

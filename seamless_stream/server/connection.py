@@ -13,8 +13,8 @@ from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 
 from seamless_stream.server import protocol
+from seamless_stream.server.commands import SessionResume
 from seamless_stream.server.listeners import shut
-from seamless_stream.server.messages import SessionResume
 from seamless_stream.server.protocol import ProtocolError
 from seamless_stream.server.served import ServedSession, unknown_session
 

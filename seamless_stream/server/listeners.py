@@ -13,7 +13,7 @@ from typing import Any, Final
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 
-from seamless_stream.server import messages, protocol
+from seamless_stream.server import commands, messages, protocol
 from seamless_stream.server.messages import ServerMessage
 from seamless_stream.server.outbox import Outbox
 from seamless_stream.server.protocol import ProtocolError
@@ -176,7 +176,7 @@ async def _answer(socket: ServerConnection, listener: Listener) -> None:
             data = await socket.recv()
             with suppress(ProtocolError):
                 message = protocol.parse(data) if isinstance(data, str) else None
-                if isinstance(message, messages.Ping):
+                if isinstance(message, commands.Ping):
                     listener.tell(messages.Pong(message.id))
 
 

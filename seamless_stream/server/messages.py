@@ -1,101 +1,14 @@
-"""The messages of the wire as typed values; the JSON Schema of the protocol is made from these classes.
+"""What the server says, as typed values; the JSON Schema of the protocol is made from these classes.
 
-Knows no JSON, no sockets, no sessions. What the messages mean is told in docs/protocol.md.
+Knows no JSON, no sockets, no sessions. What they mean is told in docs/protocol.md; `commands.py` has what clients say.
 """
 
-import typing
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Final, Literal
-
-from seamless_stream.server.changes import SessionChange
+from typing import Any, ClassVar, Literal
 
 Dialect = Literal["openai", "native"]
 Role = Literal["source", "target"]
 ErrorType = Literal["invalid_request_error", "authentication_error", "rate_limit_error", "server_error"]
-
-
-# --- client to server
-
-
-@dataclass(frozen=True)
-class SessionUpdate:
-    """Change the configuration, all of it or nothing."""
-
-    type: ClassVar[str] = "session.update"
-    session: SessionChange
-    event_id: str | None = None
-
-
-@dataclass(frozen=True)
-class AudioAppend:
-    """Audio as base64 text."""
-
-    type: ClassVar[str] = "session.input_audio_buffer.append"
-    audio: str
-    event_id: str | None = None
-
-
-@dataclass(frozen=True)
-class Flush:
-    """Finish all audio so far and say so; the session goes on."""
-
-    type: ClassVar[str] = "input_audio.flush"
-    marker: str
-    event_id: str | None = None
-
-
-@dataclass(frozen=True)
-class Ping:
-    """For clients that cannot see the pings of WebSocket."""
-
-    type: ClassVar[str] = "ping"
-    id: str | None = None
-    event_id: str | None = None
-
-
-@dataclass(frozen=True)
-class SessionClose:
-    """Translate what is there, then close."""
-
-    type: ClassVar[str] = "session.close"
-    event_id: str | None = None
-
-
-@dataclass(frozen=True)
-class OutputPlayed:
-    """How far the client has played the first output clock."""
-
-    type: ClassVar[str] = "output_audio.played"
-    up_to_sample: int
-    event_id: str | None = None
-
-
-@dataclass(frozen=True)
-class OutputClear:
-    """Speak nothing more of what has begun."""
-
-    type: ClassVar[str] = "output_audio.clear"
-    event_id: str | None = None
-
-
-@dataclass(frozen=True)
-class SessionResume:
-    """The first message of a connection that follows a broken one: what the client has; -1: nothing."""
-
-    type: ClassVar[str] = "session.resume"
-    token: str
-    last_seq: int
-    last_frame: int
-    event_id: str | None = None
-
-
-ClientMessage = (
-    SessionUpdate | AudioAppend | Flush | Ping | SessionClose | OutputPlayed | OutputClear | SessionResume
-)
-CLIENT_MESSAGES: Final = {kind.type: kind for kind in typing.get_args(ClientMessage)}
-
-
-# --- server to client
 
 
 @dataclass(frozen=True)

@@ -15,15 +15,8 @@ from dataclasses import MISSING, fields, is_dataclass
 from typing import Any, Final, Literal
 
 from seamless_stream.server.changes import Encoding
-from seamless_stream.server.messages import (
-    CLIENT_MESSAGES,
-    AudioAppend,
-    ClientMessage,
-    Error,
-    ErrorDetail,
-    ErrorType,
-    ServerMessage,
-)
+from seamless_stream.server.commands import CLIENT_MESSAGES, AudioAppend, ClientMessage
+from seamless_stream.server.messages import Error, ErrorDetail, ErrorType, ServerMessage
 
 NATIVE: Final = "seamless-stream.v1"  # the subprotocol that asks for our own dialect
 VERSION: Final = "1.0"

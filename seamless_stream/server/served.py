@@ -15,14 +15,15 @@ from seamless_stream.engine.worker import Worker
 from seamless_stream.errors import BusyError, SeamlessStreamError
 from seamless_stream.events import Event
 from seamless_stream.models.base import Capabilities
-from seamless_stream.server import messages, protocol
+from seamless_stream.server import commands, messages, protocol
 from seamless_stream.server.captions import Captions, Outgoing, ms
 from seamless_stream.server.changes import SessionChange
+from seamless_stream.server.commands import ClientMessage
 from seamless_stream.server.configuration import apply, initial, introduce
 from seamless_stream.server.feed import Feed
 from seamless_stream.server.intake import Intake, Mark, Targets
 from seamless_stream.server.listeners import Audience
-from seamless_stream.server.messages import ClientMessage, Dialect, ServerMessage
+from seamless_stream.server.messages import Dialect, ServerMessage
 from seamless_stream.server.metrics import Metrics
 from seamless_stream.server.outbox import Outbox
 from seamless_stream.server.protocol import ProtocolError
@@ -138,7 +139,7 @@ class ServedSession:
         self.finish(self.close_code)
         self.gone.set()
 
-    def resume(self, reader: Reader, message: messages.SessionResume) -> list[str]:
+    def resume(self, reader: Reader, message: commands.SessionResume) -> list[str]:
         """Another connection in the place of a broken one: what it is told first; raises ProtocolError."""
         is_right = secrets.compare_digest(message.token.encode(), self.token.encode())
         if not is_right or self.dialect != "native" or self.gone.is_set():
@@ -235,31 +236,31 @@ class ServedSession:
             raise
 
     def _obey(self, message: ClientMessage) -> None:
-        if isinstance(message, messages.AudioAppend):
+        if isinstance(message, commands.AudioAppend):
             self._audio(protocol.payload(message))
-        elif isinstance(message, messages.SessionUpdate):
+        elif isinstance(message, commands.SessionUpdate):
             self._update(message)
-        elif isinstance(message, messages.Ping):
+        elif isinstance(message, commands.Ping):
             self._send(messages.Pong(message.id))
-        elif isinstance(message, messages.SessionClose):
+        elif isinstance(message, commands.SessionClose):
             if self._closing is None:
                 self._finish("client")
         elif self.dialect != "native":
             raise ProtocolError(
                 "unknown_type", f"`{message.type}` needs the subprotocol {protocol.NATIVE}.", param="type"
             )
-        elif isinstance(message, messages.SessionResume):
+        elif isinstance(message, commands.SessionResume):
             raise ProtocolError(
                 "unknown_type", "`session.resume` must be a connection's first message.", param="type"
             )
-        elif isinstance(message, messages.OutputPlayed):
+        elif isinstance(message, commands.OutputPlayed):
             self._played = max(0, message.up_to_sample)
-        elif isinstance(message, messages.OutputClear):
+        elif isinstance(message, commands.OutputClear):
             self._send(messages.OutputCleared(self._captions.silence()))
         else:
             self._put(Mark(message.marker))
 
-    def _update(self, message: messages.SessionUpdate) -> None:
+    def _update(self, message: commands.SessionUpdate) -> None:
         service, old = self._service, self._config
         is_open = self._feed is not None
         self._config = apply(old, message.session, service.session, service.capabilities, is_open=is_open)

@@ -15,14 +15,13 @@ from seamless_stream.client import ConnectionLost, Incoming, Session, SpeechFram
 from seamless_stream.engine.engine import Engine
 from seamless_stream.errors import AudioError, LanguageError, RemoteError, SettingsError
 from seamless_stream.server.changes import SessionChange, Translation, TwoWay
+from seamless_stream.server.commands import Flush, SessionUpdate
 from seamless_stream.server.messages import (
     AudioAck,
-    Flush,
     Flushed,
     SegmentFinal,
     SessionClosed,
     SessionResumed,
-    SessionUpdate,
 )
 from seamless_stream.sources import CHUNK_SAMPLES
 from tests.engine.test_engine import TALK, listen

@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from typing import Any, get_args
 
 from seamless_stream.server.asyncapi import document
-from seamless_stream.server.messages import ClientMessage, ServerMessage
+from seamless_stream.server.commands import ClientMessage
+from seamless_stream.server.messages import ServerMessage
 from tests.server.serving import running
 
 DOCUMENT = json.loads(json.dumps(document()))

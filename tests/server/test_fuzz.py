@@ -18,7 +18,8 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from seamless_stream.server import protocol
-from seamless_stream.server.protocol import CLIENT_MESSAGES, NATIVE
+from seamless_stream.server.commands import CLIENT_MESSAGES
+from seamless_stream.server.protocol import NATIVE
 from tests.server.serving import Server
 from tests.server.test_http import ask
 from tests.server.test_openai import background

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from seamless_stream.events import Final, Partial, SegmentEnded, SegmentStarted
 from seamless_stream.server.captions import Captions
+from seamless_stream.server.commands import CLIENT_MESSAGES
 from seamless_stream.server.intake import Intake, Mark, decode
 from seamless_stream.server.messages import OutputTranscriptDelta
-from seamless_stream.server.protocol import CLIENT_MESSAGES, ProtocolError, parse
+from seamless_stream.server.protocol import ProtocolError, parse
 
 NAMES = st.sampled_from(
     ["type", "session", "audio", "input", "output", "format", "rate", "language", "marker", "id", "event_id"]

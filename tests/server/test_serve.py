@@ -12,7 +12,8 @@ import pytest
 from seamless_stream.errors import SettingsError
 from seamless_stream.server.access import ENVIRONMENT, Access, Key, load_keys
 from seamless_stream.server.changes import SessionChange
-from seamless_stream.server.protocol import CLIENT_MESSAGES, schema
+from seamless_stream.server.commands import CLIENT_MESSAGES
+from seamless_stream.server.protocol import schema
 from seamless_stream.settings import ServerSettings
 
 COMMAND = [sys.executable, "-m", "seamless_stream", "serve", "--port", "0", "--model", "phrasebook"]
