@@ -60,17 +60,29 @@ class WebrtcVad:
 
     def reset(self) -> None:
         self._vad = _make_webrtc(self._mode)
-        self._windows = Windows()
-        self._tail: Samples = np.zeros(0, dtype=np.float32)  # of the frames, which are on a grid of their own
+        self._pcm = b""  # not heard yet: the beginning of the next frame
+        self._num_samples = 0  # pushed
+        self._num_heard = 0  # in whole frames, which are on a grid of their own
+        self._num_windows = 0
+        self._is_speech = False  # one of the frames that have ended in this window is
 
     def push(self, samples: Samples) -> list[float]:
-        return [float(self._is_speech(window)) for window in self._windows.push(samples)]
-
-    def _is_speech(self, window: Samples) -> bool:
-        joined = np.concatenate((self._tail, window))
-        num_frames = len(joined) // _WEBRTC_FRAME_SAMPLES  # 1, sometimes 2
-        end = num_frames * _WEBRTC_FRAME_SAMPLES
-        self._tail = joined[end:]
-        frames = np.split(joined[:end], num_frames)
-        # A list: every frame has to be heard, the detector adapts to what it hears.
-        return any([self._vad.is_speech(to_bytes(frame), SAMPLE_RATE) for frame in frames])
+        check_samples(samples)
+        self._pcm += to_bytes(samples)
+        self._num_samples += len(samples)
+        found: list[float] = []
+        at = 0
+        while True:
+            window_end = (self._num_windows + 1) * VAD_WINDOW_SAMPLES
+            frame_end = self._num_heard + _WEBRTC_FRAME_SAMPLES
+            if frame_end <= min(window_end, self._num_samples):
+                frame = self._pcm[at : at + 2 * _WEBRTC_FRAME_SAMPLES]
+                # Every frame has to be heard: the detector adapts to what it hears.
+                self._is_speech |= self._vad.is_speech(frame, SAMPLE_RATE)
+                self._num_heard, at = frame_end, at + len(frame)
+            elif window_end <= self._num_samples:
+                found.append(float(self._is_speech))
+                self._num_windows, self._is_speech = self._num_windows + 1, False
+            else:
+                self._pcm = self._pcm[at:]
+                return found

@@ -35,7 +35,7 @@ _WEIGHTS: Final = Path(__file__).parents[1] / "checkpoints" / "silero_vad_16k.sa
 
 @dataclass(frozen=True, eq=False)
 class SileroState:
-    """The stream so far: LSTM state h and c [B, 128], the last samples of the window before [B, 64]."""
+    """The stream so far: LSTM state h and c [..., 128], the last samples of the window before [..., 64]."""
 
     h: Samples
     c: Samples
@@ -43,37 +43,33 @@ class SileroState:
 
 
 def _frames(x: Samples, size: int, step: int) -> Samples:
-    """Every `step` values of rows [B, N] the next `size` ones: [B, T, size]."""
-    count = (x.shape[1] - size) // step + 1
-    strides = (x.strides[0], step * x.itemsize, x.itemsize)
+    """Every `step` values of x [..., N] the next `size` ones: [..., T, size]."""
+    shape = (*x.shape[:-1], (x.shape[-1] - size) // step + 1, size)
     # A copy: numpy multiplies rows that overlap in memory without BLAS.
-    return np.ndarray((len(x), count, size), x.dtype, x, 0, strides).copy()
-
-
-def _sigmoid(x: Samples) -> Samples:
-    """By tanh, which does not overflow."""
-    y: Samples = 0.5 + 0.5 * np.tanh(0.5 * x)
-    return y
+    return np.ndarray(shape, x.dtype, x, 0, (*x.strides[:-1], step * x.itemsize, x.itemsize)).copy()
 
 
 def _dense(kernel: Samples, num_frames: int, stride: int) -> Samples:
-    """A convolution [O, C, 3] with padding 1 over so many frames as one matrix [frames * C, outputs * O].
+    """A convolution [O, C, 3] with padding 1 over so many frames as one matrix [outputs * O, frames * C].
 
     For the few frames of a window that is fewer numbers, and one call instead of six.
     """
     out_channels, in_channels, taps = kernel.shape
     num_outputs = (num_frames - 1) // stride + 1
-    matrix = np.zeros((num_frames, in_channels, num_outputs, out_channels), np.float32)
+    matrix = np.zeros((num_outputs, out_channels, num_frames, in_channels), np.float32)
     for output in range(num_outputs):
         for tap in range(taps):
             frame = output * stride + tap - 1
             if 0 <= frame < num_frames:
-                matrix[frame, :, output] = kernel[:, :, tap].T
-    return matrix.reshape(num_frames * in_channels, num_outputs * out_channels)
+                matrix[output, :, frame] = kernel[:, :, tap]
+    return matrix.reshape(num_outputs * out_channels, num_frames * in_channels)
 
 
 class SileroNetwork:
-    """Window -> magnitude spectrum -> four convolutions -> LSTM cell -> probability."""
+    """Window -> magnitude spectrum -> four convolutions -> LSTM cell -> probability.
+
+    One window has no dimension for a batch: BLAS multiplies with a vector faster than with a matrix of one row.
+    """
 
     def __init__(self, weights: Mapping[str, Samples]) -> None:
         self._basis = np.ascontiguousarray(weights["stft_conv.weight"][:, 0].T)  # [256, 2 * bins]
@@ -92,45 +88,48 @@ class SileroNetwork:
         self._shift = np.array([0.5, 0.5, 0, 0.5], np.float32)[:, None]
         scale = self._scale.repeat(_WIDTH)  # [4 * 128]
         gates = np.concatenate((weights["lstm_cell.weight_ih"], weights["lstm_cell.weight_hh"]), axis=1)
-        self._gates = np.ascontiguousarray(gates.T * scale)  # [2 * 128, 4 * 128]
+        self._gates = gates * scale[:, None]  # [4 * 128, 2 * 128]
         self._gate_bias = (weights["lstm_cell.bias_ih"] + weights["lstm_cell.bias_hh"]) * scale
         self._last = weights["final_conv.weight"].reshape(_WIDTH)
-        self._last_bias = weights["final_conv.bias"]
+        self._last_bias = weights["final_conv.bias"].item()
 
-    def init_state(self, batch: int) -> SileroState:
+    def init_state(self, *batch: int) -> SileroState:
         """The state before the first window."""
-        h, context = np.zeros((batch, _WIDTH), np.float32), np.zeros((batch, _CONTEXT_SAMPLES), np.float32)
-        return SileroState(h, h, context)
+        h = np.zeros((*batch, _WIDTH), np.float32)
+        return SileroState(h, h, np.zeros((*batch, _CONTEXT_SAMPLES), np.float32))
 
     def __call__(self, windows: Samples, state: SileroState) -> tuple[Samples, SileroState]:
-        """Windows [B, 512] -> probabilities of speech [B]."""
-        features = self.features(np.concatenate((state.context, windows), axis=1))
+        """Windows [..., 512] -> probabilities of speech [...]."""
+        features = self.features(np.concatenate((state.context, windows), axis=-1))
         probabilities, h, c = self.cell(features, state.h, state.c)
-        return probabilities, SileroState(h, c, windows[:, -_CONTEXT_SAMPLES:].copy())
+        return probabilities, SileroState(h, c, windows[..., -_CONTEXT_SAMPLES:].copy())
 
     def features(self, x: Samples) -> Samples:
-        """Windows with their context [B, 576] -> what the LSTM reads [B, 128]."""
-        x = np.concatenate((x, x[:, -2 : -2 - _CONTEXT_SAMPLES : -1]), axis=1)  # [B, 640], its end mirrored
-        spectrum = _frames(x, _STFT_SAMPLES, _STFT_HOP_SAMPLES) @ self._basis  # [B, 4, 258]
+        """Windows with their context [..., 576] -> what the LSTM reads [..., 128]."""
+        x = np.concatenate(
+            (x, x[..., -2 : -2 - _CONTEXT_SAMPLES : -1]), axis=-1
+        )  # [..., 640], its end mirrored
+        spectrum = _frames(x, _STFT_SAMPLES, _STFT_HOP_SAMPLES) @ self._basis  # [..., 4, 258]
         spectrum *= spectrum
-        padded = np.zeros((len(x), _NUM_FRAMES + 2, _NUM_BINS), np.float32)
-        np.sqrt(spectrum[:, :, :_NUM_BINS] + spectrum[:, :, _NUM_BINS:], out=padded[:, 1:-1])
-        y: Samples = (
-            _frames(padded.reshape(len(x), -1), 3 * _NUM_BINS, _NUM_BINS) @ self._first + self._first_bias
-        )
-        y = np.maximum(y, 0).reshape(len(x), -1)
+        batch = x.shape[:-1]
+        padded = np.zeros((*batch, _NUM_FRAMES + 2, _NUM_BINS), np.float32)
+        np.sqrt(spectrum[..., :_NUM_BINS] + spectrum[..., _NUM_BINS:], out=padded[..., 1:-1, :])
+        first = _frames(padded.reshape(*batch, -1), 3 * _NUM_BINS, _NUM_BINS) @ self._first + self._first_bias
+        y: Samples = np.maximum(first, 0).reshape(*batch, -1)
         for matrix, bias in self._rest:
-            y = np.maximum(y @ matrix + bias, 0)
+            y = np.maximum(y @ matrix.T + bias, 0)
         return y  # four frames have become one
 
     def cell(self, features: Samples, h: Samples, c: Samples) -> tuple[Samples, Samples, Samples]:
-        """Features, h and c, all [B, 128] -> probabilities [B] and the new h and c."""
-        gates = np.concatenate((features, h), axis=1) @ self._gates + self._gate_bias  # [B, 4 * 128]
-        gates = np.tanh(gates).reshape(-1, 4, _WIDTH) * self._scale + self._shift
-        enter, keep, new, leave = gates.swapaxes(0, 1)
+        """Features, h and c, all [..., 128] -> probabilities [...] and the new h and c."""
+        gates = np.concatenate((features, h), axis=-1) @ self._gates.T + self._gate_bias  # [..., 4 * 128]
+        gates = np.tanh(gates).reshape(*h.shape[:-1], 4, _WIDTH) * self._scale + self._shift
+        enter, keep, new, leave = (gates[..., gate, :] for gate in range(4))
         c = keep * c + enter * new
         h = leave * np.tanh(c)
-        return _sigmoid(np.maximum(h, 0) @ self._last + self._last_bias), h, c
+        # By tanh, which does not overflow.
+        probabilities: Samples = 0.5 + 0.5 * np.tanh(0.5 * (np.maximum(h, 0) @ self._last + self._last_bias))
+        return probabilities, h, c
 
 
 @cache
@@ -147,8 +146,8 @@ def load_silero() -> SileroNetwork:
 class SileroVad:
     """The Silero detector of one stream, asleep (probability 0) while webrtc hears nothing for a second.
 
-    It is woken up with the half second before, so that it does not begin in the middle of a word. Every window goes
-    through alone: in a batch the last bits could depend on the chunks. `gate=False` never sleeps.
+    It is woken up with the half second before, so that it does not begin in the middle of a word. `gate=False` never
+    sleeps.
     """
 
     def __init__(self, gate: bool = True) -> None:
@@ -172,7 +171,7 @@ class SileroVad:
     def _probability(self, window: Samples, is_heard: bool) -> float:
         self._num_quiet = 0 if is_heard else self._num_quiet + 1
         if self._state is None and is_heard:
-            self._state = self._network.init_state(1)
+            self._state = self._network.init_state()
             while self._missed:
                 self._run(self._state, self._missed.popleft())
         elif self._state is not None and self._num_quiet > _HOLD_WINDOWS:
@@ -183,5 +182,5 @@ class SileroVad:
         return self._run(self._state, window)
 
     def _run(self, state: SileroState, window: Samples) -> float:
-        probability, self._state = self._network(window[None], state)
-        return float(probability[0])
+        probability, self._state = self._network(window, state)
+        return float(probability)
