@@ -56,6 +56,7 @@ class FakeDecoder:
         state: FakeState,
         *,
         counts: Tensor | None = None,
+        num_logits: int = 1,
         with_attention: bool = False,
     ) -> DecoderStep:
         """One head, which looks at the last encoder state of the word that is said next."""
@@ -67,7 +68,11 @@ class FakeDecoder:
         num_frames = state.words.shape[1] * STATES_PER_WORD
         looks = torch.nn.functional.one_hot(index * STATES_PER_WORD + STATES_PER_WORD - 1, num_frames) * 1.0
         attention = looks[:, None] if with_attention else None  # [B, 1, T, S]
-        return DecoderStep(logits, positions[:, :, None] * 1.0, FakeState(state.words, after), attention)
+        hidden = positions[:, :, None] * 1.0
+        return DecoderStep(logits[:, -num_logits:], hidden, FakeState(state.words, after), attention)
+
+    def forget(self, state: FakeState, counts: Tensor) -> FakeState:
+        return FakeState(state.words, state.position - counts)
 
     def logits(self, hidden: Tensor) -> Tensor:
         raise NotImplementedError("Its hidden states hold no words.")

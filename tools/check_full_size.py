@@ -274,7 +274,7 @@ def check_decoder(model: Any, given: EncoderOutput, reference: Reference) -> lis
     while first < len(reference.tokens):
         last = first + (2 if first == 0 else 1)
         ids = torch.tensor([reference.tokens[first:last]])
-        step = model.decoder.step(ids, state)
+        step = model.decoder.step(ids, state, num_logits=last - first)
         state = step.state
         all_logits.append(step.logits)
         all_hidden.append(step.hidden)

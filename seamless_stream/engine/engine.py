@@ -319,13 +319,14 @@ class Engine:
         is_last = segment.is_heard and not session.goes_on(segment)
         watcher = LineWatcher(line, segment, session.policy, self._inside_word, encoded, is_last=is_last)
         prompt = line.full_prompt(self._banned_at_start)
+        draft = line.pending
         if is_last:
             decoding = session.settings.decoding
             # No policy asks where the last words were said, only an explanation does; beams cannot be watched.
             watches = session.settings.explains and decoding.beams == 1
-            sentence = Sentence(prompt, decoding, watcher if watches else None)
+            sentence = Sentence(prompt, decoding, watcher if watches else None, draft)
         else:
-            sentence = Sentence(prompt, session.open_decoding, watcher)
+            sentence = Sentence(prompt, session.open_decoding, watcher, draft)
         return Writing(session.id, segment, line, sentence, watcher, encoded, segment.is_heard)
 
     def _begin(self, writings: Sequence[Writing]) -> None:

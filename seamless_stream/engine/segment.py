@@ -57,6 +57,11 @@ class Line:
         """Tokens before the first one of this segment."""
         return len(self.prompt.token_ids) + len(self.context)
 
+    @property
+    def pending(self) -> tuple[int, ...]:
+        """What the last hypothesis said behind the committed tokens: likely to be said again."""
+        return self.hypotheses[-1].token_ids[len(self.committed) :] if self.hypotheses else ()
+
     def full_prompt(self, inside_word: Tensor) -> Prompt:
         """The prompt of the next decode: what is committed is given, not found again.
 

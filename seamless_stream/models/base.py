@@ -97,7 +97,7 @@ class Units:
 class DecoderStep:
     """What one call of the decoder gives."""
 
-    logits: Tensor  # [B, T, V]
+    logits: Tensor  # [B, N, V] of the newest positions
     hidden: Tensor  # [B, T, D] last hidden states, the input of the T2U
     state: State
     attention: Tensor | None = None  # [B, A, T, S] of the alignment heads, where asked for
@@ -120,9 +120,16 @@ class Decoder(Protocol):
         state: State,
         *,
         counts: Tensor | None = None,
+        num_logits: int = 1,
         with_attention: bool = False,
     ) -> DecoderStep:
-        """token_ids [B, T], of which the last counts [B] (default: all) of each row are real and the rest filling."""
+        """token_ids [B, T], of which the last counts [B] (default: all) of each row are real and the rest filling.
+
+        Logits are computed for the newest `num_logits` positions: of a large vocabulary they cost more than a layer.
+        """
+
+    def forget(self, state: State, counts: Tensor) -> State:
+        """The state as it was before the newest counts [B] tokens of each row."""
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Last hidden states [B, T, D] -> [B, T, V], what `step` gave with them."""

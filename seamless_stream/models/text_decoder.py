@@ -110,13 +110,19 @@ class TextDecoder(nn.Module):
         state: State,
         *,
         counts: Tensor | None = None,
+        num_logits: int = 1,
         with_attention: bool = False,
     ) -> DecoderStep:
         """See `base.Decoder`."""
         assert isinstance(state, DecoderState)
         heads = self.alignment_heads if with_attention else ()
         hidden, state, attention = self.read(token_ids, state, counts, heads)
-        return DecoderStep(self.logits(hidden), hidden, state, attention)
+        return DecoderStep(self.logits(hidden[:, -num_logits:]), hidden, state, attention)
+
+    def forget(self, state: State, counts: Tensor) -> DecoderState:
+        """See `base.Decoder`."""
+        assert isinstance(state, DecoderState)
+        return state.without_newest(counts)
 
 
 def new_text_decoder(

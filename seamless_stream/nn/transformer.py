@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from seamless_stream.nn.attention import KVState, MultiHeadAttention, key_mask
 from seamless_stream.nn.conformer import FeedForward
 from seamless_stream.nn.positions import sinusoidal_table
-from seamless_stream.nn.state import State
+from seamless_stream.nn.state import State, ending_at
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +47,19 @@ class DecoderState(State):
             for layer in picked.layers
         )
         return type(self)(layers, picked.source_lengths, picked.length)
+
+    def without_newest(self, counts: Tensor) -> Self:
+        """As it was before the newest counts [B] tokens of each row were read."""
+        length = self.length - counts
+        ends, size = self._num_own - counts, int(length.max())
+        layers = tuple(
+            DecoderLayerState(
+                KVState(ending_at(layer.own.keys, ends, size), ending_at(layer.own.values, ends, size)),
+                layer.source,
+            )
+            for layer in self.layers
+        )
+        return type(self)(layers, self.source_lengths, length)
 
     @property
     def _num_own(self) -> int:

@@ -9,10 +9,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from seamless_stream.engine.decoding import Decoded, decode
+from seamless_stream.engine.decoding import Decoded, Decoding, Sentence, decode
 from seamless_stream.errors import ModelError, SettingsError
 from seamless_stream.models.base import DecoderStep, EncoderOutput, Prompt
+from seamless_stream.models.text_decoder import DecoderConfig, TextDecoder, new_text_decoder
 from seamless_stream.nn.state import State
+from seamless_stream.nn.transformer import Decoder
 from seamless_stream.settings import DecodingSettings
 
 PAD, UNK, EOS, LANG = 0, 1, 3, 5
@@ -47,6 +49,7 @@ class SlowTwin:
         state: GrowingState,
         *,
         counts: Tensor | None = None,
+        num_logits: int = 1,
         with_attention: bool = False,
     ) -> DecoderStep:
         assert counts is None or (counts == token_ids.shape[1]).all()
@@ -59,7 +62,7 @@ class SlowTwin:
             encoder_attention_mask=mask.long(),
             use_cache=False,
         ).last_hidden_state[:, -token_ids.shape[1] :]
-        return DecoderStep(self.model.lm_head(hidden), hidden, state)
+        return DecoderStep(self.model.lm_head(hidden[:, -num_logits:]), hidden, state)
 
 
 def tiny_model(seed: int, eos_boost: float = 2.0) -> Any:
@@ -260,6 +263,7 @@ class TableDecoder:
         state: TableState,
         *,
         counts: Tensor | None = None,
+        num_logits: int = 1,
         with_attention: bool = False,
     ) -> DecoderStep:
         assert counts is None or (counts == token_ids.shape[1]).all()
@@ -408,3 +412,82 @@ def test_settings_list_all_problems() -> None:
         DecodingSettings(beams=3, sample=True)
     with pytest.raises(SettingsError, match="`beams` must be at most 8"):
         decode(TableDecoder(torch.zeros(1, 16, 16)), table_input(1), PROMPT, DecodingSettings(beams=9))
+
+
+class Counting(TextDecoder):
+    """How often it was called."""
+
+    calls = 0
+
+    def step(self, *args: Any, **options: Any) -> DecoderStep:
+        self.calls += 1
+        return super().step(*args, **options)
+
+
+def counting_decoder() -> Counting:
+    torch.manual_seed(5)
+    config = DecoderConfig(
+        vocab_size=VOCABULARY_SIZE,
+        d_model=16,
+        decoder_layers=2,
+        decoder_ffn_dim=32,
+        decoder_attention_heads=2,
+    )
+    decoder = new_text_decoder(config, Decoder).eval()
+    for parameter in decoder.parameters():
+        torch.nn.init.normal_(parameter, std=0.4)
+    decoder.__class__ = Counting
+    assert isinstance(decoder, Counting)
+    return decoder
+
+
+@torch.inference_mode()
+def decoded_with_drafts(
+    decoder: TextDecoder, encoded: EncoderOutput, settings: DecodingSettings, drafts: list[tuple[int, ...]]
+) -> list[Decoded]:
+    sentences = [Sentence(PROMPT, settings, draft=draft) for draft in drafts]
+    decoding = Decoding(decoder)
+    decoding.add(sentences, encoded)
+    while len(decoding):
+        decoding.step()
+    return [sentence.result() for sentence in sentences]
+
+
+@pytest.mark.parametrize("beams", [1, 3])
+def test_a_draft_changes_nothing_but_the_time(beams: int) -> None:
+    decoder = counting_decoder()
+    torch.manual_seed(1)
+    encoded = EncoderOutput(torch.randn(6, 7, 16) * 3, torch.tensor([7, 5, 7, 3, 6, 7]))
+    settings = DecodingSettings(beams=beams, max_new_tokens=12, no_repeat_ngram=3)
+    plain = decode(decoder, encoded, PROMPT, settings)
+    answers = [tuple(row.token_ids[len(PROMPT.token_ids) :]) for row in plain]
+    assert min(map(len, answers)) > 4 and len(set(answers)) == 6
+    wrong = VOCABULARY_SIZE - 1
+    # None, all, a beginning, one that goes wrong, one that is wrong at once, and one that goes on for too long.
+    drafts = [
+        (),
+        answers[1],
+        answers[2][:3],
+        (*answers[3][:2], wrong, wrong),
+        (wrong,) * 9,
+        answers[5] + (7, 7),
+    ]
+    assert wrong not in (answers[3][2], answers[4][0])
+    drafted = decoded_with_drafts(decoder, encoded, settings, drafts)
+    for one, other in zip(plain, drafted, strict=True):
+        assert one.token_ids == other.token_ids and one.finished == other.finished
+        assert one.score == pytest.approx(other.score, abs=1e-5)
+        torch.testing.assert_close(one.hidden, other.hidden, rtol=0, atol=1e-4)
+
+
+def test_what_was_foreseen_is_read_in_one_pass() -> None:
+    decoder = counting_decoder()
+    torch.manual_seed(1)
+    encoded = EncoderOutput(torch.randn(1, 7, 16) * 3, torch.tensor([7]))
+    settings = DecodingSettings(max_new_tokens=12)
+    [plain] = decode(decoder, encoded, PROMPT, settings)
+    slow, decoder.calls = decoder.calls, 0
+    draft = tuple(plain.token_ids[len(PROMPT.token_ids) :])
+    [drafted] = decoded_with_drafts(decoder, encoded, settings, [draft])
+    assert drafted.token_ids == plain.token_ids
+    assert decoder.calls == 1 and slow == len(draft) + 1

@@ -103,7 +103,7 @@ def check_decoder(
         first = 0
         for count in (2, 3, 1, 1, 1):
             piece = slice(first, first + count)
-            step = model.decoder.step(targets[:, piece], state)
+            step = model.decoder.step(targets[:, piece], state, num_logits=len(targets[0, piece]))
             close(step.hidden, expected[:, piece], tolerance)
             close(step.logits, logits[:, piece], tolerance)
             state = step.state.reorder(order).reorder(order)

@@ -128,7 +128,7 @@ def test_unit_logits(pair: family.Pair) -> None:
             source = t2u.encode(states[None], torch.tensor([len(states)]))
             prompt = torch.tensor([[2, family.NUM_UNITS + 4, 9, 17, 30, 9]])
             theirs = reference.t2u_model(inputs_embeds=states[None], decoder_input_ids=prompt)
-            step = t2u.decoder.step(prompt, t2u.decoder.init_state(source))
+            step = t2u.decoder.step(prompt, t2u.decoder.init_state(source), num_logits=prompt.shape[1])
         torch.testing.assert_close(source.states, theirs.encoder_last_hidden_state, rtol=0, atol=1e-4)
         torch.testing.assert_close(step.logits, theirs.logits, rtol=0, atol=1e-4)
 
