@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 import yaml
 
@@ -23,8 +23,11 @@ PolicyName = Literal["segment", "wait-k", "hold-n", "local-agreement", "alignatt
 EncoderMode = Literal["chunked", "reencode", "windowed"]
 VadName = Literal["silero", "webrtc"]
 Pace = Literal["real-time", "fast"]
+Latency = Literal["low", "balanced", "quality"]
 Readers = Literal["local", "key", "all"]  # programs of this machine, whoever has an API key, everybody
 LogFormat = Literal["text", "json"]
+
+MAX_SEGMENT_MS: Final = 16_000
 
 T = TypeVar("T")
 
@@ -92,13 +95,15 @@ class SegmenterSettings:
     hang_over_long_ms: int = 200  # silence that ends a segment near its soft maximum
     soft_max_ms: int = 10_000  # from here on the first short dip ends the segment
     hard_max_ms: int = 14_000  # cut at the quietest point before this length
+    threshold: float = 0.5  # of the detector's probability, from which on a window is speech
 
     def __post_init__(self) -> None:
         check(
             self,
             *((item.name, getattr(self, item.name) >= 0, "0 or more") for item in fields(self)),
             # Longer segments cost M4T its quality, and the features their memory.
-            ("hard_max_ms", self.hard_max_ms <= 16_000, "at most 16000"),
+            ("hard_max_ms", self.hard_max_ms <= MAX_SEGMENT_MS, f"at most {MAX_SEGMENT_MS}"),
+            ("threshold", self.threshold <= 1, "at most 1"),
             (
                 "soft_max_ms",
                 self.soft_max_ms < self.hard_max_ms,
@@ -263,6 +268,26 @@ class SessionSettings:
 
     def __post_init__(self) -> None:
         check(self, ("speaker", self.speaker >= 0, "0 or more"))
+
+
+# Settings of a session that belong together, for every policy. "balanced" is whatever is set.
+LATENCIES: Final[dict[Latency, dict[str, dict[str, int]]]] = {
+    "low": {
+        "policy": {"first_decode_ms": 640, "alignatt_frames": 2, "wait_k": 2, "hold_n": 4},
+        "segmentation": {"hang_over_ms": 320, "hang_over_long_ms": 160, "soft_max_ms": 6_000},
+    },
+    "balanced": {},
+    "quality": {
+        "policy": {
+            "first_decode_ms": 1_600,
+            "alignatt_frames": 8,
+            "wait_k": 6,
+            "hold_n": 10,
+            "agreement_n": 3,
+        },
+        "segmentation": {"hang_over_ms": 700, "hang_over_long_ms": 300, "soft_max_ms": 12_000},
+    },
+}
 
 
 @dataclass(frozen=True)

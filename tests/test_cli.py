@@ -20,9 +20,10 @@ import pytest
 
 from seamless_stream.audio.files import write_wav
 from seamless_stream.cli import main
-from seamless_stream.cli.live import LATENCIES
+from seamless_stream.cli.live import latency_overrides
 from seamless_stream.cli.parser import parse
 from seamless_stream.cli.shared import settings_of
+from seamless_stream.settings import Latency
 
 RATE = 16_000
 
@@ -304,17 +305,17 @@ def test_all_that_is_wrong_with_live_is_told_at_once(call, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("name", ["low", "balanced", "quality"])
-def test_latency_is_a_set_of_settings_that_options_win_over(name: str, tmp_path: Path) -> None:
+def test_latency_is_a_set_of_settings_that_options_win_over(name: Latency, tmp_path: Path) -> None:
     path = tmp_path / "run.yaml"
     path.write_text("session:\n  policy:\n    alignatt_frames: 6\n    decode_every_ms: 480\n")
     words = ["live", "--source", "-", "--config", str(path), "--latency", name]
-    policy = settings_of(parse(words), LATENCIES[name]).session.policy
+    policy = settings_of(parse(words), latency_overrides(name)).session.policy
     assert (
         policy.alignatt_frames == {"low": 2, "balanced": 6, "quality": 8}[name]
         and policy.decode_every_ms == 480
     )
     chosen = parse([*words, "--set", "session.policy.alignatt_frames=5", "--policy", "wait-k"])
-    policy = settings_of(chosen, LATENCIES[name]).session.policy
+    policy = settings_of(chosen, latency_overrides(name)).session.policy
     assert (policy.name, policy.alignatt_frames) == ("wait-k", 5)
 
 

@@ -15,8 +15,7 @@ from seamless_stream.audio.pcm import Samples
 from seamless_stream.audio.vad import VAD_WINDOW_SAMPLES, Vad, Windows
 from seamless_stream.settings import SegmenterSettings
 
-_ENTER: Final = 0.5  # a window is speech from here on ...
-_LEAVE: Final = 0.35  # ... and remains so down to here
+_LEAVE: Final = 0.7  # a window is speech from the threshold on and remains so down to this part of it
 _ONSET_MS: Final = 90  # speech without a gap that begins a segment; clicks are shorter
 _POST_ROLL_MS: Final = 200  # what a segment keeps of its pauses' silence; the rest waits for speech to go on
 _SHRINK_MS: Final = (
@@ -99,6 +98,7 @@ class Segmenter:
 
     def __init__(self, vad: Vad, settings: SegmenterSettings) -> None:
         self._vad = vad
+        self._enter, self._leave = settings.threshold, _LEAVE * settings.threshold
         self._lengths = _Lengths(settings)
         self._restart()
 
@@ -149,7 +149,7 @@ class Segmenter:
         return self._step_inside(window) if self._in_segment else self._step_outside(window)
 
     def _step_outside(self, window: _Window) -> list[SegmentEvent]:
-        self._onset_run = self._onset_run + 1 if window.probability >= _ENTER else 0
+        self._onset_run = self._onset_run + 1 if window.probability >= self._enter else 0
         self._trim(self._lengths.pre_roll + self._onset_run)
         if self._onset_run < self._lengths.onset:
             return []
@@ -162,7 +162,7 @@ class Segmenter:
         return self._go_on()
 
     def _step_inside(self, window: _Window) -> list[SegmentEvent]:
-        self._is_speaking = window.probability >= (_LEAVE if self._is_speaking else _ENTER)
+        self._is_speaking = window.probability >= (self._leave if self._is_speaking else self._enter)
         if self._is_speaking:
             self._num_speech += 1
             self._last_speech = self._now

@@ -34,34 +34,9 @@ from seamless_stream.engine.translator import Translator
 from seamless_stream.engine.worker import Worker, WorkerSession
 from seamless_stream.errors import AudioError, ModelError, SettingsError
 from seamless_stream.events import Event, Failed, Final
-from seamless_stream.settings import SessionSettings, Settings, Task
+from seamless_stream.settings import LATENCIES, Latency, SessionSettings, Settings, Task
 from seamless_stream.sinks import Sink, SpeakerSink, TerminalSink
 from seamless_stream.sources import DeviceSource, open_source, paced
-
-# `--latency`: settings that belong together, for every policy. They win over the file of `--config`; `--set` and the
-# other options win over them.
-LATENCIES: dict[str, dict[str, Any]] = {
-    "low": {
-        "session.policy.first_decode_ms": 640,
-        "session.policy.alignatt_frames": 2,
-        "session.policy.wait_k": 2,
-        "session.policy.hold_n": 4,
-        "session.segmentation.hang_over_ms": 320,
-        "session.segmentation.hang_over_long_ms": 160,
-        "session.segmentation.soft_max_ms": 6_000,
-    },
-    "balanced": {},  # the defaults of settings.py
-    "quality": {
-        "session.policy.first_decode_ms": 1_600,
-        "session.policy.alignatt_frames": 8,
-        "session.policy.wait_k": 6,
-        "session.policy.hold_n": 10,
-        "session.policy.agreement_n": 3,
-        "session.segmentation.hang_over_ms": 700,
-        "session.segmentation.hang_over_long_ms": 300,
-        "session.segmentation.soft_max_ms": 12_000,
-    },
-}
 
 
 @dataclass
@@ -82,10 +57,16 @@ class Log:
                 sink.write(event, elapsed_s)
 
 
+def latency_overrides(latency: Latency) -> dict[str, Any]:
+    """Of `--latency`: they win over the file of `--config`; `--set` and the other options win over them."""
+    parts = LATENCIES[latency].items()
+    return {f"session.{part}.{name}": n for part, values in parts for name, n in values.items()}
+
+
 def run(arguments: Namespace) -> int:
     """0, or the status of what stopped it; an interruption finishes the files written so far."""
     out, notes = consoles(arguments)
-    settings = settings_of(arguments, LATENCIES[arguments.latency])
+    settings = settings_of(arguments, latency_overrides(arguments.latency))
     session = _session(arguments, settings)
     source = open_source(arguments.source)
     device = speaker_device(arguments.source, arguments.sink, source)
