@@ -271,7 +271,7 @@ class SessionSettings:
 
 
 # Settings of a session that belong together, for every policy. "balanced" is whatever is set.
-LATENCIES: Final[dict[Latency, dict[str, dict[str, int]]]] = {
+LATENCIES: Final[dict[Latency, dict[str, dict[str, Any]]]] = {
     "low": {
         "policy": {"first_decode_ms": 640, "alignatt_frames": 2, "wait_k": 2, "hold_n": 4},
         "segmentation": {"hang_over_ms": 320, "hang_over_long_ms": 160, "soft_max_ms": 6_000},

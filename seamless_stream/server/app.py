@@ -143,7 +143,7 @@ class App:
             "type": "translation",
             "model": service.model,
             "expires_at": expires_at + service.settings.max_session_s,
-            "audio": config.describe(service.capabilities),
+            "audio": config.describe(service.session, service.capabilities)["audio"],
         }
         answer = {"value": value, "expires_at": expires_at, "session": session}
         return respond_json(HTTPStatus.OK, answer, {"Cache-Control": "no-store"})

@@ -13,14 +13,24 @@ from seamless_stream.errors import LanguageError, SettingsError
 from seamless_stream.models.base import Capabilities
 from seamless_stream.models.languages import resolve_language
 from seamless_stream.server import opus
-from seamless_stream.server.changes import AudioFormat, Encoding, Framing, Mode, Pacing, SessionChange
+from seamless_stream.server.changes import (
+    MAX_RATE,
+    MIN_RATE,
+    AudioFormat,
+    Encoding,
+    Framing,
+    Mode,
+    Pacing,
+    SessionChange,
+    is_given,
+    scopes,
+)
 from seamless_stream.server.languages import Languages, Named, apply_translation, single
 from seamless_stream.server.messages import Dialect
 from seamless_stream.server.protocol import VERSION, ProtocolError
+from seamless_stream.server.tuning import Tuning, describe_backlog, describe_turns
 from seamless_stream.settings import ServerSettings, SessionSettings
 
-MIN_RATE: Final = 8_000
-MAX_RATE: Final = 48_000
 OPENAI_RATE: Final = 24_000  # of both directions, where nothing else is asked for
 NATIVE_RATE: Final = 16_000  # what the model hears and says
 
@@ -38,7 +48,7 @@ class Configuration:
     has_words: bool = False  # times of words
     voice: int = 0
     mode: Mode | None = None  # None: speech where the language has a voice
-
+    tuning: Tuning = Tuning()
     unspoken: tuple[str, ...] | None = None  # as it was at the first audio
 
     @property
@@ -64,6 +74,7 @@ class Configuration:
         source = self.languages.source
         # Who speaks may have to be found by comparing whole texts, which a policy that commits early does not score.
         compares = self.languages.is_two_way and source is None and not capabilities.names_source
+        base = self.tuning.settings(base)
         return replace(
             base,
             target_languages=codes,
@@ -76,8 +87,18 @@ class Configuration:
             policy=replace(base.policy, name="segment") if compares else base.policy,
         )
 
-    def describe(self, capabilities: Capabilities) -> dict[str, Any]:
-        """The `audio` of session.created and session.updated."""
+    def describe(self, base: SessionSettings, capabilities: Capabilities) -> dict[str, dict[str, Any]]:
+        """All of it, as `SessionChange` has it: what session.created and session.updated show."""
+        tuned = self.tuning.settings(base)
+        return {
+            "audio": self._describe_audio(tuned, capabilities),
+            "translation": self.languages.describe(capabilities)
+            | {"policy": {"latency": self.tuning.latency}},
+            "captions": {"words": self.has_words},
+            "speech": {"backlog": describe_backlog(tuned)},
+        }
+
+    def _describe_audio(self, tuned: SessionSettings, capabilities: Capabilities) -> dict[str, Any]:
         channels, languages = {"type": "audio/pcm", "channels": 1}, self.languages
         return {
             "input": {
@@ -86,6 +107,7 @@ class Configuration:
                 "framing": self.framing,
                 "transcription": {"enabled": True} if languages.is_transcribed(capabilities) else None,
                 "noise_reduction": None,
+                "turn_detection": describe_turns(tuned),
             },
             "output": {
                 "format": channels | {"encoding": "s16le", "rate": self.output_rate},
@@ -125,6 +147,7 @@ def apply(
         new = replace(
             new, pacing=audio.input.pacing or new.pacing, framing=audio.input.framing or new.framing
         )
+        new = replace(new, tuning=new.tuning.with_turns(audio.input.turn_detection))
         if audio.input.transcription is not None:
             languages = replace(new.languages, transcribes=audio.input.transcription.enabled)
             new = replace(new, languages=languages)
@@ -141,40 +164,60 @@ def apply(
             )
     if change.captions is not None and change.captions.words is not None:
         new = replace(new, has_words=change.captions.words)
+    if change.speech is not None:
+        new = replace(new, tuning=new.tuning.with_backlog(change.speech.backlog))
     if change.translation is not None:
+        new = replace(new, tuning=new.tuning.with_policy(change.translation.policy))
         new = replace(new, languages=apply_translation(new.languages, change.translation, capabilities))
+    new.tuning.check(base)
     language = audio.output.language if audio is not None and audio.output is not None else None
     if language is not None:
         new = _with_language(new, language, base, capabilities)
     elif new.languages.targets and new != old:
         _check(new, base, capabilities)
     if is_open:
-        _check_open(old, new)
+        _check_open(old, new, change, base, capabilities)
     return new
 
 
-def _check_open(old: Configuration, new: Configuration) -> None:
-    """After the first audio the targets may change, and who speaks in a conversation."""
+def _check_open(
+    old: Configuration,
+    new: Configuration,
+    change: SessionChange,
+    base: SessionSettings,
+    capabilities: Capabilities,
+) -> None:
+    """After the first audio: what is of the scope `session` must be as it was; what was asked for is named first."""
+    was, now = old.describe(base, capabilities), new.describe(base, capabilities)
+    wrong = [path for path, scope in scopes() if scope == "session" and _at(was, path) != _at(now, path)]
+    if wrong:
+        raise _immutable(".".join(next((path for path in wrong if is_given(change, path)), wrong[0])))
+    _check_open_languages(old, new)
+
+
+def _check_open_languages(old: Configuration, new: Configuration) -> None:
+    """Who speaks may change in a conversation alone, and only where it is declared; there the targets may not."""
     was, now = old.languages, new.languages
-    same = replace(now, targets=was.targets, source=was.source if was.is_two_way else now.source)
-    if replace(new, languages=same) != old or (was.is_two_way and was.targets != now.targets):
-        raise ProtocolError(
-            "immutable_field",
-            "After the first audio only `audio.output.language`, `translation.targets` and, in a conversation,"
-            " `translation.source_language` can change.",
-            param="session.audio" if same == was else "session.translation",
-        )
-    if was.is_two_way and (was.source is None) != (now.source is None):
-        raise ProtocolError(
-            "immutable_field",
-            "After the first audio `source_language` cannot change from or to auto.",
-            param="session.translation.source_language",
-        )
+    is_found = was.source is None or now.source is None
+    if was.source != now.source and (is_found or not was.is_two_way):
+        raise _immutable("translation.source_language")
+    if was.is_two_way and was.targets != now.targets:
+        raise _immutable("translation.targets")
     fixed = old.unspoken or ()
     for target in now.targets:
         if target.speech is not None and target.speech == (target.code in fixed) and old.mode == "speech":
-            text = f"After the first audio `speech` of {target.name} cannot change."
-            raise ProtocolError("immutable_field", text, param="session.translation.targets")
+            raise _immutable("translation.targets", f"`speech` of {target.name}")
+
+
+def _at(tree: Any, path: tuple[str, ...]) -> Any:
+    for name in path:
+        tree = None if tree is None else tree[name]
+    return tree
+
+
+def _immutable(path: str, what: str | None = None) -> ProtocolError:
+    text = f"After the first audio {what or f'`{path}`'} cannot change."
+    return ProtocolError("immutable_field", text, param=f"session.{path}")
 
 
 def _with_language(
@@ -205,7 +248,7 @@ def _with_input_format(old: Configuration, wanted: AudioFormat | None) -> Config
     if wanted is None:
         return old
     path = "session.audio.input.format"
-    rate = _rate(wanted, old.input_rate, path)
+    rate = old.input_rate if wanted.rate is None else wanted.rate
     if (wanted.encoding or old.encoding) == "opus" and not (opus.IS_AVAILABLE and rate == opus.RATE):
         text = f"`encoding` opus needs a `rate` of {opus.RATE}."
         if not opus.IS_AVAILABLE:
@@ -217,21 +260,10 @@ def _with_input_format(old: Configuration, wanted: AudioFormat | None) -> Config
 def _with_output_format(old: Configuration, wanted: AudioFormat | None) -> Configuration:
     if wanted is None:
         return old
-    path = "session.audio.output.format"
     if wanted.encoding not in (None, "s16le"):
-        raise ProtocolError("invalid_value", "`encoding` of output must be s16le.", param=f"{path}.encoding")
-    return replace(old, output_rate=_rate(wanted, old.output_rate, path))
-
-
-def _rate(wanted: AudioFormat, old: int, path: str) -> int:
-    if wanted.channels not in (None, 1):
-        raise ProtocolError("invalid_value", "`channels` must be 1.", param=f"{path}.channels")
-    rate = old if wanted.rate is None else wanted.rate
-    if not MIN_RATE <= rate <= MAX_RATE:
-        raise ProtocolError(
-            "invalid_value", f"`rate` must be {MIN_RATE} to {MAX_RATE} Hz.", param=f"{path}.rate"
-        )
-    return rate
+        param = "session.audio.output.format.encoding"
+        raise ProtocolError("invalid_value", "`encoding` of output must be s16le.", param=param)
+    return replace(old, output_rate=old.output_rate if wanted.rate is None else wanted.rate)
 
 
 def introduce(capabilities: Capabilities, settings: ServerSettings) -> dict[str, Any]:

@@ -8,9 +8,11 @@ unknown fields are ignored, so that newer clients can talk to older servers.
 import base64
 import binascii
 import json
+import math
 import struct
 import types
 import typing
+from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from typing import Any, Final, Literal
 
@@ -150,9 +152,18 @@ def build(kind: Any, tree: object, path: str) -> Any:
         inner = f"{path}.{item.name}" if path else item.name
         if item.name in tree:
             values[item.name] = _value(hints[item.name], tree[item.name], inner)
+            _check_limits(values[item.name], item.metadata, inner)
         elif item.default is MISSING and item.default_factory is MISSING:
             raise ProtocolError("missing_field", f"`{inner}` must be given.", param=inner)
     return kind(**values)
+
+
+def _check_limits(value: object, limits: Mapping[str, Any], path: str) -> None:
+    """Those of `changes.choice`."""
+    low, high = limits.get("minimum", -math.inf), limits.get("maximum", math.inf)
+    if isinstance(value, int | float) and not low <= value <= high:
+        wanted = f"{low} to {high}" if high < math.inf else f"at least {low}"
+        raise ProtocolError("invalid_value", f"`{path}` must be {wanted}, but is {value}.", param=path)
 
 
 def _value(hint: Any, value: object, path: str) -> Any:
@@ -171,8 +182,10 @@ def _value(hint: Any, value: object, path: str) -> Any:
             known = ", ".join(map(str, arguments))
             raise ProtocolError("invalid_value", f"`{path}` must be one of {known}.", param=path)
         return value
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
     if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
-        word = {int: "an integer", str: "a text", bool: "true or false"}[hint]
+        word = {int: "an integer", float: "a number", str: "a text", bool: "true or false"}[hint]
         raise ProtocolError("invalid_type", f"`{path}` must be {word}.", param=path)
     if isinstance(value, str) and path != "audio" and (len(value) > MAX_TEXT or not _is_unicode(value)):
         raise ProtocolError(
@@ -228,6 +241,6 @@ def _schema(hint: Any) -> dict[str, Any]:
     if is_dataclass(hint):
         hints = typing.get_type_hints(hint)
         required = [i.name for i in fields(hint) if i.default is MISSING and i.default_factory is MISSING]
-        properties = {item.name: _schema(hints[item.name]) for item in fields(hint)}
+        properties = {item.name: _schema(hints[item.name]) | dict(item.metadata) for item in fields(hint)}
         return {"type": "object", "properties": properties, "required": required}
-    return {"type": {int: "integer", str: "string", bool: "boolean"}[hint]}
+    return {"type": {int: "integer", float: "number", str: "string", bool: "boolean"}[hint]}

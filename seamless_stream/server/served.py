@@ -73,8 +73,7 @@ class ServedSession:
         self._config = initial(dialect, service.session, service.capabilities)
         if change is not None:
             self._config = apply(self._config, change, service.session, service.capabilities, is_open=False)
-        pre_roll_ms = service.session.segmentation.pre_roll_ms
-        self._captions = Captions(dialect, self._config.output_rate, pre_roll_ms=pre_roll_ms)
+        self._captions = Captions(dialect, self._config.output_rate)
         self._feed: Feed | None = None  # from the first audio on
         self._closing: str | None = None  # why no more audio is taken
         replay_bytes = settings.replay_bytes if dialect == "native" else 0
@@ -312,7 +311,9 @@ class ServedSession:
         return Feed(service.worker, intake, self._engine_settings, self, self.id)
 
     def _engine_settings(self) -> SessionSettings:
-        return self._config.settings(self._service.session, self._service.capabilities)
+        settings = self._config.settings(self._service.session, self._service.capabilities)
+        self._captions.pre_roll_ms = settings.segmentation.pre_roll_ms
+        return settings
 
     def _put(self, item: Mark | Targets) -> None:
         if self._feed is not None:
@@ -407,10 +408,9 @@ class ServedSession:
             "type": "translation",
             "model": service.model,
             "expires_at": self.expires_at,
-            "audio": self._config.describe(service.capabilities),
         }
-        if self.dialect == "native":
-            session["translation"] = self._config.languages.describe(service.capabilities)
+        described = self._config.describe(service.session, service.capabilities)
+        session |= described if self.dialect == "native" else {"audio": described["audio"]}
         if is_first and self.dialect == "native":
             session |= introduce(service.capabilities, service.settings)
             session["resume"] = {"token": self.token, "grace_ms": ms(self.settings.resume_grace_s)}

@@ -174,7 +174,7 @@ def test_a_refused_change_changes_nothing_and_names_the_field() -> None:
         ("invalid_language", "session.audio.output.language"),
         ("invalid_value", "session.audio.output.voice"),
         ("language_required", "session.audio.output.language"),
-        ("immutable_field", "session.audio"),
+        ("immutable_field", "session.audio.input.format.rate"),
     ]
     assert [e["event_id"] for e in errors] == ["c1"] * 5 + [None, "c1"]
     assert all(e["recoverable"] for e in errors)
