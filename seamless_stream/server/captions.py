@@ -5,6 +5,7 @@ segments, languages and binary speech, the OpenAI one gets the appended text and
 """
 
 import base64
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from os.path import commonprefix
@@ -15,6 +16,7 @@ from seamless_stream.audio.pcm import Samples, to_bytes
 from seamless_stream.audio.resample import Resampler
 from seamless_stream.models.base import Capabilities
 from seamless_stream.server import messages
+from seamless_stream.server.changes import CaptionMode
 from seamless_stream.server.dialogue import Dialogue
 from seamless_stream.server.languages import Languages
 from seamless_stream.server.messages import Dialect, Role, ServerMessage
@@ -36,6 +38,9 @@ class Line:
     """What was said so far of one segment in one language."""
 
     stable: str = ""
+    unstable: str = ""
+    is_held: bool = False  # the newest unstable text was not told
+    told_s: float = -math.inf  # when it last was
     rev: int = 0
     resampler: Resampler | None = None
     first_sample: int = 0  # of its speech on the output clock
@@ -78,6 +83,8 @@ class Captions:
     targets: tuple[str, ...] = ()  # the engine's codes; segments that begin later have these
     transcribed: str | None = None  # the language that is written down as it was said
     dialogue: Dialogue | None = None  # in its place: who speaks is a matter of each segment
+    mode: CaptionMode = "stable+unstable"
+    min_interval_ms: int = 0  # between updates of one line of which nothing is settled
     pre_roll_ms: int = 300  # of a segment, before its speech
     num_finals: int = 0  # segments of which there was one
     clocks: dict[int, int] = field(default_factory=dict)  # samples said, by the target's place
@@ -86,6 +93,7 @@ class Captions:
     _first_segment: int = 0  # number of the engine's segment 0
     _num_segments: int = 0
     _num_frames: int = 0
+    _now_s: float = 0.0
     _has_text: set[Role | None] = field(default_factory=set)
 
     @property
@@ -113,8 +121,9 @@ class Captions:
         self._offset_s, self._first_segment = offset_s, self._num_segments
         self._segments.clear()
 
-    def convert(self, event: events.Event, elapsed_ms: int) -> list[Outgoing]:
-        """The messages of one event; `elapsed_ms` is the source time heard by now."""
+    def convert(self, event: events.Event, elapsed_ms: int, now_s: float = 0.0) -> list[Outgoing]:
+        """The messages of one event; `elapsed_ms` is the source time heard by now, `now_s` a clock."""
+        self._now_s = now_s
         everything = list(self._messages(event, elapsed_ms))
         if self.dialect == "native":
             return everything
@@ -134,6 +143,8 @@ class Captions:
         elif isinstance(event, events.SegmentEnded):
             yield from self._end(event, segment, elapsed_ms)
         elif isinstance(event, events.Failed):
+            for line in segment.lines.values():
+                line.is_held = False
             yield messages.SegmentCancelled(segment.name, event.message)
         elif isinstance(event, events.Skipped):
             yield messages.Skipped(segment.name, event.what, event.reason)
@@ -166,15 +177,40 @@ class Captions:
 
     def _update(self, event: events.Partial, segment: Segment, elapsed_ms: int) -> Iterator[ServerMessage]:
         line = segment.line(event.language)
+        line.is_held = False
+        if self.mode == "final":
+            return
         # A tokenizer may join its pieces differently later; what was told stands.
         stable = event.committed if event.committed.startswith(line.stable) else line.stable
         added = stable[len(line.stable) :]
-        line.stable, line.rev = stable, line.rev + 1
-        role, language = self._role(segment, event.language), self._name(event.language)
+        line.stable, line.unstable = stable, event.pending if self.mode == "stable+unstable" else ""
         yield from self._delta(
-            added, role, is_first=stable == added, code=event.language, elapsed_ms=elapsed_ms
+            added,
+            self._role(segment, event.language),
+            is_first=stable == added,
+            code=event.language,
+            elapsed_ms=elapsed_ms,
         )
-        yield messages.SegmentUpdated(segment.name, language, role, line.rev, added, stable, event.pending)
+        if added or (self.mode == "stable+unstable" and self._is_due(line)):
+            yield self._show(segment, event.language, line, added)
+        else:
+            line.is_held = self.mode == "stable+unstable"
+
+    def _is_due(self, line: Line) -> bool:
+        return self._now_s - line.told_s >= self.min_interval_ms / 1000
+
+    def _show(self, segment: Segment, code: str, line: Line, added: str) -> messages.SegmentUpdated:
+        line.rev, line.told_s, line.is_held = line.rev + 1, self._now_s, False
+        role, name = self._role(segment, code), self._name(code)
+        return messages.SegmentUpdated(segment.name, name, role, line.rev, added, line.stable, line.unstable)
+
+    def due(self, now_s: float) -> Iterator[ServerMessage]:
+        """What was held so that it does not come too often; ask again and again."""
+        self._now_s = now_s
+        for segment in self._segments.values():
+            for code, line in segment.lines.items():
+                if self.mode == "stable+unstable" and line.is_held and self._is_due(line):
+                    yield self._show(segment, code, line, "")
 
     def _final(self, event: events.Final, segment: Segment, elapsed_ms: int) -> Iterator[Outgoing]:
         segment.finals[event.language] = event
@@ -205,7 +241,7 @@ class Captions:
         line = segment.line(event.language)
         added = event.text[len(commonprefix([line.stable, event.text])) :]
         is_first = not line.stable
-        line.stable, line.rev = event.text, line.rev + 1
+        line.stable, line.rev, line.is_held = event.text, line.rev + 1, False
         self.num_finals += event.language == next(iter(segment.finals))
         role = self._role(segment, event.language)
         yield from self._delta(added, role, is_first=is_first, code=event.language, elapsed_ms=elapsed_ms)

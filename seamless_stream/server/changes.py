@@ -11,6 +11,7 @@ from typing import Any, Final, Literal, TypeVar
 
 from seamless_stream.settings import MAX_SEGMENT_MS, Latency
 
+CaptionMode = Literal["stable+unstable", "stable", "final"]
 Encoding = Literal["s16le", "f32le", "mulaw", "opus"]
 Framing = Literal["none", "header"]
 Mode = Literal["speech", "text"]
@@ -122,8 +123,10 @@ class Translation:
 
 @dataclass(frozen=True)
 class CaptionsChange:
-    """What captions hold."""
+    """What captions hold and how often they come."""
 
+    mode: CaptionMode | None = choice("live")
+    min_interval_ms: int | None = choice("live", 0, 10_000)
     words: bool | None = choice("session")
 
 

@@ -17,6 +17,8 @@ from seamless_stream.server.changes import (
     MAX_RATE,
     MIN_RATE,
     AudioFormat,
+    CaptionMode,
+    CaptionsChange,
     Encoding,
     Framing,
     Mode,
@@ -45,6 +47,8 @@ class Configuration:
     output_rate: int = NATIVE_RATE
     pacing: Pacing = "realtime"
     framing: Framing = "none"  # of binary messages
+    caption_mode: CaptionMode = "stable+unstable"
+    caption_interval_ms: int = 0  # between updates of which nothing is settled
     has_words: bool = False  # times of words
     voice: int = 0
     mode: Mode | None = None  # None: speech where the language has a voice
@@ -94,7 +98,11 @@ class Configuration:
             "audio": self._describe_audio(tuned, capabilities),
             "translation": self.languages.describe(capabilities)
             | {"policy": {"latency": self.tuning.latency}},
-            "captions": {"words": self.has_words},
+            "captions": {
+                "mode": self.caption_mode,
+                "min_interval_ms": self.caption_interval_ms,
+                "words": self.has_words,
+            },
             "speech": {"backlog": describe_backlog(tuned)},
         }
 
@@ -162,8 +170,8 @@ def apply(
                 f"`voice` must be 0 to {capabilities.num_speakers - 1}, but is {voice}.",
                 param="session.audio.output.voice",
             )
-    if change.captions is not None and change.captions.words is not None:
-        new = replace(new, has_words=change.captions.words)
+    if change.captions is not None:
+        new = _with_captions(new, change.captions)
     if change.speech is not None:
         new = replace(new, tuning=new.tuning.with_backlog(change.speech.backlog))
     if change.translation is not None:
@@ -255,6 +263,13 @@ def _with_input_format(old: Configuration, wanted: AudioFormat | None) -> Config
             text = "`encoding` opus is not possible here: the server lacks the extra `media`."
         raise ProtocolError("invalid_value", text, param=f"{path}.encoding")
     return replace(old, input_rate=rate, encoding=wanted.encoding or old.encoding)
+
+
+def _with_captions(old: Configuration, wanted: CaptionsChange) -> Configuration:
+    interval_ms = old.caption_interval_ms if wanted.min_interval_ms is None else wanted.min_interval_ms
+    has_words = old.has_words if wanted.words is None else wanted.words
+    mode = wanted.mode or old.caption_mode
+    return replace(old, caption_mode=mode, caption_interval_ms=interval_ms, has_words=has_words)
 
 
 def _with_output_format(old: Configuration, wanted: AudioFormat | None) -> Configuration:

@@ -88,7 +88,7 @@ class ServedSession:
         self.heard_s = self._opened_s  # when the last message came
         self.num_messages = 0  # of the client
         self.epoch = 0  # connections so far
-        self._note_language()
+        self._note_captions()
         self._send(messages.SessionCreated(self._describe(is_first=True)))
 
     async def run(self) -> None:
@@ -263,16 +263,19 @@ class ServedSession:
         service, old = self._service, self._config
         is_open = self._feed is not None
         self._config = apply(old, message.session, service.session, service.capabilities, is_open=is_open)
-        self._captions.output_rate = self._config.output_rate
-        self._note_language()
+        self._note_captions()
         codes = self._config.languages.codes(service.capabilities)
         if is_open and codes != old.languages.codes(service.capabilities):
             self._put(Targets(codes))
         self._send(messages.SessionUpdated(self._describe()))
 
-    def _note_language(self) -> None:
+    def _note_captions(self) -> None:
+        """What the configuration is to them; other languages begin at this place of the input."""
+        captions, config = self._captions, self._config
+        captions.output_rate = config.output_rate
+        captions.mode, captions.min_interval_ms = config.caption_mode, config.caption_interval_ms
         start_ms = 0 if self._feed is None else self._feed.intake.received_ms
-        self._captions.follow(self._config.languages, self._service.capabilities, start_ms)
+        captions.follow(config.languages, self._service.capabilities, start_ms)
 
     # Audio in.
 
@@ -304,7 +307,7 @@ class ServedSession:
         """The first audio: what was only a default is now fixed."""
         service, config = self._service, self._config
         self._config = config = config.begun(service.capabilities)
-        self._note_language()
+        self._note_captions()
         ahead_ms = self.settings.max_ahead_ms
         is_paced = config.pacing == "realtime"
         intake = Intake(config.encoding, config.input_rate, ahead_ms, is_paced=is_paced)
@@ -330,9 +333,9 @@ class ServedSession:
     def deliver(self, new: list[Event]) -> None:
         """What the model has made of the audio."""
         assert self._feed is not None
-        elapsed_ms = ms(self._feed.elapsed_s)
+        elapsed_ms, now_s = ms(self._feed.elapsed_s), time.monotonic()
         for event in new:
-            for message in self._captions.convert(event, elapsed_ms):
+            for message in self._captions.convert(event, elapsed_ms, now_s):
                 self._send(message)
 
     def reached(self, mark: Mark) -> None:
@@ -381,6 +384,8 @@ class ServedSession:
             if intake.catches_up and now_s - self._resumed_s > MIN_CATCH_UP_S:
                 intake.catches_up = intake.waiting_ms > 1000
         if self.dialect == "native":
+            for message in self._captions.due(now_s):
+                self._send(message)
             for message in self._pulse.beat(now_s, self._feed, self.num_messages, self._unplayed_ms):
                 self._send(message)
 

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from seamless_stream.events import Final, Partial, SegmentEnded, SegmentStarted
 from seamless_stream.server.captions import Captions
+from seamless_stream.server.changes import CaptionMode
 from seamless_stream.server.commands import CLIENT_MESSAGES
 from seamless_stream.server.intake import Intake, Mark, decode
-from seamless_stream.server.messages import OutputTranscriptDelta
+from seamless_stream.server.messages import OutputTranscriptDelta, SegmentFinal, SegmentUpdated
 from seamless_stream.server.protocol import ProtocolError, parse
 
 NAMES = st.sampled_from(
@@ -101,3 +102,45 @@ def test_deltas_carry_their_own_spaces(code: str, expected: str) -> None:
     ]
     found = [message for event in events for message in captions.convert(event, 0)]
     assert "".join(m.delta for m in found if isinstance(m, OutputTranscriptDelta)) == expected
+
+
+MODES = st.sampled_from(["stable+unstable", "stable", "final"])
+STEPS = st.lists(
+    st.tuples(st.text("ab ", max_size=3), st.text("xy", max_size=2), st.integers(0, 300), MODES), max_size=12
+)
+
+
+@given(steps=STEPS, interval_ms=st.sampled_from([0, 150, 1_000]), is_fixed=st.booleans())
+def test_in_every_mode_no_word_is_lost_late_or_taken_back(
+    steps: list[tuple[str, str, int, CaptionMode]], interval_ms: int, is_fixed: bool
+) -> None:
+    captions = Captions("native", 16_000, min_interval_ms=interval_ms)
+    captions.convert(SegmentStarted(0, 0.0), 0)
+    committed, shown, rev, now_s, told_s = "", "", 0, 100.0, -1e9
+    unstable = None
+    for more, pending, pause_ms, mode in steps:
+        now_s += pause_ms / 1000
+        captions.mode = mode if not is_fixed else steps[0][3]
+        committed += more
+        found = captions.convert(Partial(0, "spa", committed, pending), 0, now_s)
+        if not found:
+            found = list(captions.due(now_s))
+        for message in found:
+            assert isinstance(message, SegmentUpdated)
+            shown, rev = shown + message.append, rev + 1
+            assert (message.stable, message.rev) == (shown, rev) and committed.startswith(shown)
+            assert message.append or now_s - told_s >= interval_ms / 1000
+            told_s, unstable = now_s, message.unstable
+        assert shown == committed or captions.mode == "final"
+        assert captions.mode == "stable+unstable" or not [m for m in found if m.unstable]  # type: ignore[union-attr]
+    now_s += 1.001
+    for message in captions.due(now_s):  # the last unstable text comes at last
+        assert isinstance(message, SegmentUpdated) and not message.append
+        unstable, rev = message.unstable, rev + 1
+    if steps and captions.mode == "stable+unstable":
+        assert unstable == steps[-1][1]
+    assert not list(captions.due(now_s + 10))
+    [final] = captions.convert(Final(0, "spa", committed + "!", 0.0, 1.0), 0, now_s)
+    assert isinstance(final, SegmentFinal)
+    assert shown + final.append == final.text == committed + "!" and final.rev == rev + 1
+    assert not list(captions.due(now_s + 10))
