@@ -17,10 +17,11 @@ from seamless_stream.audio.resample import Resampler
 from seamless_stream.models.base import Capabilities
 from seamless_stream.server import messages
 from seamless_stream.server.changes import CaptionMode
-from seamless_stream.server.dialogue import Dialogue
 from seamless_stream.server.languages import Languages
 from seamless_stream.server.messages import Dialect, Role, ServerMessage
 from seamless_stream.server.protocol import audio_frame
+from seamless_stream.server.spoken import Spoken
+from seamless_stream.settings import SessionSettings
 
 # Languages that put no space between sentences.
 UNSPACED: Final = frozenset({"cmn", "cmn_Hant", "yue", "jpn", "tha", "lao", "khm", "mya"})
@@ -81,8 +82,10 @@ class Captions:
         default_factory=dict
     )  # the engine's language code -> as the client wrote it
     targets: tuple[str, ...] = ()  # the engine's codes; segments that begin later have these
-    transcribed: str | None = None  # the language that is written down as it was said
-    dialogue: Dialogue | None = None  # in its place: who speaks is a matter of each segment
+    spoken: Spoken = field(default_factory=Spoken)
+    transcribes: bool = False  # what was said is a caption too
+    skips_same: bool = False  # what is spoken in a target language is not translated into it
+    is_two_way: bool = False
     mode: CaptionMode = "stable+unstable"
     min_interval_ms: int = 0  # between updates of one line of which nothing is settled
     pre_roll_ms: int = 300  # of a segment, before its speech
@@ -93,6 +96,8 @@ class Captions:
     _first_segment: int = 0  # number of the engine's segment 0
     _num_segments: int = 0
     _num_frames: int = 0
+    _codes: tuple[str, ...] | None = None  # what the engine's session writes; None: there is none yet
+    _targets_of: dict[tuple[str, ...], tuple[str, ...]] = field(default_factory=dict)
     _now_s: float = 0.0
     _has_text: set[Role | None] = field(default_factory=set)
 
@@ -104,22 +109,28 @@ class Captions:
     def follow(self, languages: Languages, capabilities: Capabilities, start_ms: int) -> None:
         """These are the languages of what comes behind this place of the input."""
         self.names |= languages.names
-        self.targets = tuple(target.code for target in languages.targets)
-        source = None if languages.source is None else languages.source.code
-        is_wanted = languages.is_transcribed(capabilities) and source not in self.targets
-        self.transcribed = source if is_wanted else None
-        if not languages.is_two_way:
-            self.dialogue = None
-            return
-        first, second = self.targets
-        if self.dialogue is None or self.dialogue.codes != (first, second):
-            self.dialogue = Dialogue((first, second))
-        self.dialogue.declare(start_ms, source)
+        self.is_two_way = languages.is_two_way
+        self.transcribes = languages.is_two_way or languages.is_transcribed(capabilities)
+        self.skips_same = languages.is_two_way or languages.same_language == "skip"
+        candidates = tuple(named.code for named in languages.possible)
+        if self.spoken.candidates != candidates:
+            self.spoken = Spoken(candidates)
+        self.spoken.declare(start_ms, None if languages.source is None else languages.source.code)
+        codes, targets = languages.codes(capabilities), tuple(target.code for target in languages.targets)
+        self._targets_of[codes] = targets
+        if self._codes in (None, codes):  # else the engine says when
+            self.targets = targets
+
+    def begin(self, settings: SessionSettings) -> None:
+        """The engine's session that the next events come from is this one."""
+        self._codes, self.pre_roll_ms = settings.target_languages, settings.segmentation.pre_roll_ms
+        self.targets = self._targets_of[self._codes]
 
     def restart(self, offset_s: float) -> None:
         """The next events come from a new session of the engine, which began at this source time."""
         self._offset_s, self._first_segment = offset_s, self._num_segments
         self._segments.clear()
+        self._codes = None
 
     def convert(self, event: events.Event, elapsed_ms: int, now_s: float = 0.0) -> list[Outgoing]:
         """The messages of one event; `elapsed_ms` is the source time heard by now, `now_s` a clock."""
@@ -151,9 +162,9 @@ class Captions:
         elif isinstance(event, events.Decided):
             segment.decided[event.language] = event
         elif isinstance(event, events.TargetsChanged):
-            codes = [code for code in event.languages if code != self.transcribed] or list(event.languages)
-            segment.targets = tuple(codes)
-            names = [self._name(code) for code in codes]
+            self._codes = event.languages
+            self.targets = segment.targets = self._targets_of.get(self._codes, self._codes)
+            names = [self._name(code) for code in self.targets]
             yield messages.TargetChanged(segment.name, names[0], names)
 
     # Text.
@@ -162,23 +173,26 @@ class Captions:
         self._num_segments = max(self._num_segments, segment.number + 1)
         start_ms = self._ms(event.start_s)
         yield messages.SegmentStarted(segment.name, start_ms)
-        if self.dialogue is not None:
-            source = self.dialogue.declared(start_ms + self.pre_roll_ms)
-            if source is not None:
-                yield self._direct(segment, source, is_detected=False)
+        segment.source = self.spoken.declared(start_ms + self.pre_roll_ms)
+        if self.spoken.candidates and segment.source is not None:
+            yield self._direct(segment, segment.source, is_detected=False)
+
+    def _is_settled(self, segment: Segment) -> bool:
+        """Whether all is known of what is spoken that will be."""
+        return segment.source is not None or not self.spoken.candidates
 
     def _partial(self, event: events.Partial, segment: Segment, elapsed_ms: int) -> Iterator[Outgoing]:
-        if self.dialogue is None or segment.source is not None:
+        if self._is_settled(segment):
             yield from self._update(event, segment, elapsed_ms)
             return
         segment.partials[event.language] = event
-        if Dialogue.is_sure(event):
+        if self.spoken.is_sure(event):
             yield from self._settle(event.language, segment, elapsed_ms)
 
     def _update(self, event: events.Partial, segment: Segment, elapsed_ms: int) -> Iterator[ServerMessage]:
         line = segment.line(event.language)
         line.is_held = False
-        if self.mode == "final":
+        if self.mode == "final" or self._role(segment, event.language) is None:
             return
         # A tokenizer may join its pieces differently later; what was told stands.
         stable = event.committed if event.committed.startswith(line.stable) else line.stable
@@ -214,13 +228,16 @@ class Captions:
 
     def _final(self, event: events.Final, segment: Segment, elapsed_ms: int) -> Iterator[Outgoing]:
         segment.finals[event.language] = event
-        if self.dialogue is None or segment.source is not None:
+        self.num_finals += len(segment.finals) == 1
+        if self._is_settled(segment):
             yield from self._finish(event, segment, elapsed_ms)
-        elif len(segment.finals) == len(self.dialogue.codes):
-            yield from self._settle(Dialogue.likely(segment.finals), segment, elapsed_ms)
+        elif segment.finals.keys() >= set(self.spoken.candidates):
+            yield from self._settle(self.spoken.likely(segment.finals), segment, elapsed_ms)
 
-    def _settle(self, source: str, segment: Segment, elapsed_ms: int) -> Iterator[Outgoing]:
+    def _settle(self, source: str | None, segment: Segment, elapsed_ms: int) -> Iterator[Outgoing]:
         """It was found out which language is spoken: say it, and then what had to wait for that."""
+        if source is None:
+            return  # no candidate has a text: the segment failed
         yield self._direct(segment, source, is_detected=True)
         for language, partial in segment.partials.items():
             if language not in segment.finals:
@@ -232,18 +249,22 @@ class Captions:
             yield from self._speak(speech, segment, elapsed_ms)
 
     def _direct(self, segment: Segment, source: str, *, is_detected: bool) -> messages.SegmentDirection:
-        assert self.dialogue is not None
         segment.source = source
-        target = self.dialogue.other(source)
-        return messages.SegmentDirection(segment.name, self._name(source), self._name(target), is_detected)
+        targets = [code for code in segment.targets if self._role(segment, code) == "target"]
+        target = self._name(targets[0]) if targets else None
+        return messages.SegmentDirection(segment.name, self._name(source), target, is_detected)
 
     def _finish(self, event: events.Final, segment: Segment, elapsed_ms: int) -> Iterator[ServerMessage]:
+        role = self._role(segment, event.language)
+        if event.language in segment.targets and role != "target" and not self.is_two_way:
+            what, why = "translation", "same_language"
+            yield messages.Skipped(segment.name, what, why, self._name(event.language))
+        if role is None:
+            return
         line = segment.line(event.language)
         added = event.text[len(commonprefix([line.stable, event.text])) :]
         is_first = not line.stable
         line.stable, line.rev, line.is_held = event.text, line.rev + 1, False
-        self.num_finals += event.language == next(iter(segment.finals))
-        role = self._role(segment, event.language)
         yield from self._delta(added, role, is_first=is_first, code=event.language, elapsed_ms=elapsed_ms)
         yield messages.SegmentFinal(
             segment.name,
@@ -255,6 +276,7 @@ class Captions:
             self._ms(event.start_s),
             self._ms(event.end_s),
             self._words(segment, event),
+            None if segment.source is None else self._name(segment.source),
         )
 
     def _words(self, segment: Segment, final: events.Final) -> list[messages.Word] | None:
@@ -276,11 +298,11 @@ class Captions:
         return [word for word in words if word.text]
 
     def _role(self, segment: Segment, code: str) -> Role | None:
-        if self.dialogue is None:
-            return "source" if code == self.transcribed else "target"
-        if segment.source is None:
-            return None
-        return "source" if code == segment.source else "target"
+        """None: this text only served to find out what is spoken."""
+        is_target = code in segment.targets
+        if code == segment.source and (self.skips_same or not is_target):
+            return "source" if self.transcribes else None
+        return "target" if is_target else None
 
     def _delta(
         self, added: str, role: Role | None, *, is_first: bool, code: str, elapsed_ms: int
@@ -302,15 +324,11 @@ class Captions:
         return [self.clocks.get(place, 0) for place in range(max(1, len(self.targets)))]
 
     def _speak(self, event: events.Speech, segment: Segment, elapsed_ms: int) -> Iterator[Outgoing]:
-        if self.dialogue is not None and segment.source is None:
+        if not self._is_settled(segment):
             segment.speech.append(event)
             return
-        if (
-            segment.is_silent
-            or event.language not in segment.targets
-            or self._role(segment, event.language) == "source"
-        ):
-            return  # in a conversation nobody hears his own words again
+        if segment.is_silent or self._role(segment, event.language) != "target":
+            return  # nobody hears his own words again
         line = segment.line(event.language)
         place = segment.targets.index(event.language)
         if line.resampler is None:
@@ -334,8 +352,8 @@ class Captions:
         line.num_samples += len(samples)
 
     def _end(self, event: events.SegmentEnded, segment: Segment, elapsed_ms: int) -> Iterator[Outgoing]:
-        if self.dialogue is not None and segment.source is None and segment.finals:
-            yield from self._settle(Dialogue.likely(segment.finals), segment, elapsed_ms)
+        if not self._is_settled(segment):
+            yield from self._settle(self.spoken.likely(segment.finals), segment, elapsed_ms)
         for code, line in segment.lines.items():
             if line.resampler is not None:
                 place = segment.targets.index(code)

@@ -15,6 +15,7 @@ CaptionMode = Literal["stable+unstable", "stable", "final"]
 Encoding = Literal["s16le", "f32le", "mulaw", "opus"]
 Framing = Literal["none", "header"]
 Mode = Literal["speech", "text"]
+SameLanguage = Literal["translate", "skip"]  # of what is spoken in a target language
 Pacing = Literal["realtime", "fast"]
 Scope = Literal["session", "live"]  # may change before the first audio; at any time
 
@@ -113,10 +114,12 @@ class Policy:
 
 @dataclass(frozen=True)
 class Translation:
-    """From which language into which; a source of "auto" is not said."""
+    """From which language into which; a source of "auto" is not said, or found among the candidates."""
 
     source_language: str | None = choice("live")
+    source_candidates: list[str] | None = choice("session")
     targets: list[TargetLanguage] | None = choice("live")
+    same_language: SameLanguage | None = choice("session")
     two_way: TwoWay | None = None
     policy: Policy | None = None
 

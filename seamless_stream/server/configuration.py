@@ -77,13 +77,13 @@ class Configuration:
         codes = self.languages.codes(capabilities)
         source = self.languages.source
         # Who speaks may have to be found by comparing whole texts, which a policy that commits early does not score.
-        compares = self.languages.is_two_way and source is None and not capabilities.names_source
+        compares = self.languages.possible and source is None and not capabilities.names_source
         base = self.tuning.settings(base)
         return replace(
             base,
             target_languages=codes,
             unspoken_languages=unspoken,
-            source_language=None if source is None or self.languages.is_two_way else source.code,
+            source_language=None if source is None or self.languages.possible else source.code,
             task=speech_task(capabilities, speaks=self.effective_mode(capabilities) == "speech"),
             speaker=self.voice,
             is_live=self.pacing == "realtime",
@@ -204,12 +204,12 @@ def _check_open(
 
 
 def _check_open_languages(old: Configuration, new: Configuration) -> None:
-    """Who speaks may change in a conversation alone, and only where it is declared; there the targets may not."""
+    """What is spoken may change among candidates alone, and only where it is declared; there the targets may not."""
     was, now = old.languages, new.languages
     is_found = was.source is None or now.source is None
-    if was.source != now.source and (is_found or not was.is_two_way):
+    if was.source != now.source and (is_found or not was.possible):
         raise _immutable("translation.source_language")
-    if was.is_two_way and was.targets != now.targets:
+    if was.possible and was.targets != now.targets:
         raise _immutable("translation.targets")
     fixed = old.unspoken or ()
     for target in now.targets:

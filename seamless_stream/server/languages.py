@@ -12,10 +12,11 @@ from seamless_stream.engine.engine import target_language
 from seamless_stream.errors import LanguageError
 from seamless_stream.models.base import Capabilities
 from seamless_stream.models.languages import resolve_language
-from seamless_stream.server.changes import TargetLanguage, Translation, TwoWay
+from seamless_stream.server.changes import SameLanguage, TargetLanguage, Translation, TwoWay
 from seamless_stream.server.protocol import ProtocolError
 
 MAX_TARGETS: Final = 8
+MAX_CANDIDATES: Final = 4  # each is one more text that the model writes of every segment
 AUTO: Final = "auto"
 PARAM: Final = "session.translation"
 
@@ -41,20 +42,30 @@ class Languages:
 
     targets: tuple[Target, ...] = ()
     source: Named | None = None  # what is spoken, where the client has said so
-    is_two_way: bool = False
+    candidates: tuple[Named, ...] = ()  # for what is spoken
+    is_two_way: bool = False  # the targets are the candidates, and each is translated into the other
     transcribes: bool = False
+    same_language: SameLanguage = "translate"
+
+    @property
+    def possible(self) -> tuple[Named, ...]:
+        """Languages that a segment may be spoken in, where that is a matter of each segment."""
+        return self.targets if self.is_two_way else self.candidates
 
     def codes(self, capabilities: Capabilities) -> tuple[str, ...]:
         """All that the engine writes, the targets first."""
         codes = [target.code for target in self.targets]
         if self.is_transcribed(capabilities) and self.source is not None:
             codes.append(self.source.code)
+        codes += [named.code for named in self.possible]
         return tuple(dict.fromkeys(codes))
 
     def is_transcribed(self, capabilities: Capabilities) -> bool:
         """Whether there are captions of what was said."""
-        if self.source is None or not self.transcribes or self.is_two_way:
+        if not self.transcribes or self.is_two_way:
             return False
+        if self.source is None or self.candidates:
+            return bool(self.candidates)
         return "asr" in capabilities.tasks and self.source.code in capabilities.target_languages
 
     def spoken(self, capabilities: Capabilities) -> tuple[str, ...]:
@@ -74,7 +85,7 @@ class Languages:
     @property
     def names(self) -> dict[str, str]:
         """From the checkpoint's codes to the client's words."""
-        known = [*self.targets] if self.source is None else [self.source, *self.targets]
+        known = [*self.candidates, *([] if self.source is None else [self.source]), *self.targets]
         return {named.code: named.name for named in known}
 
     def describe(self, capabilities: Capabilities) -> dict[str, Any]:
@@ -83,7 +94,9 @@ class Languages:
         pair = [target.name for target in self.targets] if self.is_two_way else None
         return {
             "source_language": AUTO if self.source is None else self.source.name,
+            "source_candidates": [named.name for named in self.candidates],
             "targets": [{"language": t.name, "speech": t.code in spoken} for t in self.targets],
+            "same_language": self.same_language,
             "two_way": None if pair is None else dict(zip("ab", pair, strict=True)),
         }
 
@@ -99,17 +112,29 @@ def apply_translation(old: Languages, change: Translation, capabilities: Capabil
     if change.targets is not None:
         new = replace(new, targets=_targets(change.targets, capabilities), is_two_way=False)
     if change.two_way is not None:
-        new = replace(new, targets=_pair(change.two_way, capabilities), is_two_way=True)
+        new = replace(new, targets=_pair(change.two_way, capabilities), is_two_way=True, candidates=())
+    if change.source_candidates is not None:
+        new = replace(new, candidates=_candidates(change.source_candidates, capabilities))
+    if change.same_language is not None:
+        new = replace(new, same_language=change.same_language)
     if change.source_language is not None:
         source = None
         if change.source_language != AUTO:
             code = _source(change.source_language, capabilities, f"{PARAM}.source_language")
             source = Named(change.source_language, code)
         new = replace(new, source=source)
-    if new.is_two_way and new.source is not None and new.source.code not in [t.code for t in new.targets]:
-        text = "`source_language` must be one of the two of `two_way`, or auto."
-        raise ProtocolError("invalid_value", text, param=f"{PARAM}.source_language")
+    _check_source(new)
     return new
+
+
+def _check_source(new: Languages) -> None:
+    if new.is_two_way and new.candidates:
+        text = "`source_candidates` must be left out with `two_way`, whose languages they are."
+        raise ProtocolError("invalid_value", text, param=f"{PARAM}.source_candidates")
+    if new.possible and new.source is not None and new.source.code not in [n.code for n in new.possible]:
+        whose = "the two of `two_way`" if new.is_two_way else "`source_candidates`"
+        text = f"`source_language` must be one of {whose}, or auto."
+        raise ProtocolError("invalid_value", text, param=f"{PARAM}.source_language")
 
 
 def _targets(wanted: Sequence[TargetLanguage], capabilities: Capabilities) -> tuple[Target, ...]:
@@ -132,12 +157,34 @@ def _targets(wanted: Sequence[TargetLanguage], capabilities: Capabilities) -> tu
 
 
 def _pair(wanted: TwoWay, capabilities: Capabilities) -> tuple[Target, ...]:
-    if "asr" not in capabilities.tasks:
-        text = "`two_way` needs a checkpoint that can write down what is said, but this one cannot."
-        raise ProtocolError("invalid_value", text, param=f"{PARAM}.two_way")
+    _check_writes("two_way", capabilities)
     for name in (wanted.a, wanted.b):
         _source(name, capabilities, f"{PARAM}.two_way")
     return _targets([TargetLanguage(wanted.a), TargetLanguage(wanted.b)], capabilities)
+
+
+def _candidates(wanted: Sequence[str], capabilities: Capabilities) -> tuple[Named, ...]:
+    if not wanted:
+        return ()
+    path = f"{PARAM}.source_candidates"
+    _check_writes("source_candidates", capabilities)
+    if not 2 <= len(wanted) <= MAX_CANDIDATES:
+        text = f"`source_candidates` must be 2 to {MAX_CANDIDATES} languages or none, but is {len(wanted)}."
+        raise ProtocolError("invalid_value", text, param=path)
+    found = []
+    for place, name in enumerate(wanted):
+        code = _source(name, capabilities, f"{path}[{place}]")
+        find = partial(target_language, code, capabilities.target_languages)
+        found.append(Named(name, _found(find, f"{path}[{place}]")))
+    if len({named.code for named in found}) < len(found):
+        raise ProtocolError("invalid_value", "`source_candidates` must be different languages.", param=path)
+    return tuple(found)
+
+
+def _check_writes(field: str, capabilities: Capabilities) -> None:
+    if "asr" not in capabilities.tasks:
+        text = f"`{field}` needs a checkpoint that can write down what is said, but this one cannot."
+        raise ProtocolError("invalid_value", text, param=f"{PARAM}.{field}")
 
 
 def _source(name: str, capabilities: Capabilities, path: str) -> str:

@@ -109,6 +109,7 @@ class SegmentFinal(Caption):
     start_ms: int
     end_ms: int
     words: list[Word] | None = None
+    source_language: str | None = None  # what was spoken, where that is known
 
 
 @dataclass(frozen=True)
@@ -146,6 +147,7 @@ class Skipped(OfSegment):
     type: ClassVar[str] = "segment.skipped"
     what: str
     reason: str
+    language: str | None = None  # where it was left out of one alone
 
 
 @dataclass(frozen=True)
@@ -159,11 +161,11 @@ class TargetChanged(OfSegment):
 
 @dataclass(frozen=True)
 class SegmentDirection(OfSegment):
-    """Who speaks in a conversation; detected from what the model understood, or declared by the client."""
+    """Which candidate is spoken, detected or declared, and the first language that it is translated into, if it is."""
 
     type: ClassVar[str] = "segment.direction"
     source_language: str
-    target_language: str
+    target_language: str | None
     is_detected: bool
 
 

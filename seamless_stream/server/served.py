@@ -315,7 +315,7 @@ class ServedSession:
 
     def _engine_settings(self) -> SessionSettings:
         settings = self._config.settings(self._service.session, self._service.capabilities)
-        self._captions.pre_roll_ms = settings.segmentation.pre_roll_ms
+        self._captions.begin(settings)
         return settings
 
     def _put(self, item: Mark | Targets) -> None:

@@ -16,9 +16,9 @@ from seamless_stream.events import Event, Final, Partial, SegmentEnded, SegmentS
 from seamless_stream.models.vad import SileroVad
 from seamless_stream.server.captions import Captions
 from seamless_stream.server.changes import TargetLanguage, Translation, TwoWay
-from seamless_stream.server.dialogue import Dialogue
 from seamless_stream.server.languages import Languages, apply_translation
 from seamless_stream.server.protocol import HEADER, HEADER_BYTES, ProtocolError
+from seamless_stream.server.spoken import Spoken
 from tests.engine.test_engine import TALK
 from tests.fakes import FakeTranslator
 from tests.server.serving import running
@@ -120,6 +120,15 @@ def test_targets_may_change_and_voices_may_not() -> None:
         ({"two_way": {"a": "en"}}, "session.translation.two_way.b"),
         ({"two_way": {"a": "en", "b": "es"}, "source_language": "fr"}, "session.translation.source_language"),
         ({"source_language": "klingon"}, "session.translation.source_language"),
+        ({"source_candidates": ["en"]}, "session.translation.source_candidates"),
+        ({"source_candidates": ["en", "klingon"]}, "session.translation.source_candidates[1]"),
+        ({"source_candidates": ["en", "eng"]}, "session.translation.source_candidates"),
+        ({"source_candidates": ["en", "es"], "source_language": "fr"}, "session.translation.source_language"),
+        (
+            {"source_candidates": ["en", "fr"], "two_way": {"a": "en", "b": "es"}},
+            "session.translation.source_candidates",
+        ),
+        ({"same_language": "maybe"}, "session.translation.same_language"),
     ],
 )
 def test_wrong_languages_are_named(translation: dict[str, Any], param: str) -> None:
@@ -220,7 +229,7 @@ def test_a_checkpoint_that_knows_what_it_heard_decides() -> None:
         "eng": Final(0, "eng", "one", 0.0, 1.0, score=-0.1, source_score=-3.0),
         "spa": Final(0, "spa", "uno", 0.0, 1.0, score=-0.4, source_score=-0.05),
     }
-    assert Dialogue.likely(finals) == "spa"
+    assert Spoken(("eng", "spa")).likely(finals) == "spa"
 
 
 def test_a_source_that_is_also_a_target_is_one_caption() -> None:

@@ -192,6 +192,8 @@ def test_the_language_changes_at_the_next_segment() -> None:
     # There is no pause between the two talks: their last and first sentence are one segment.
     assert [f["language"] for f in of(found, "segment.final")] == ["es"] * 3 + ["english"] * 2
     assert of(found, "segment.target_changed")[0]["language"] == "english"
+    # What was still to be heard when the change came is spoken in the language that it began with.
+    assert [done["language"] for done in of(found, "segment.audio_done")] == ["es"] * 3 + ["english"] * 2
 
 
 class StuckTranslator(FakeTranslator):

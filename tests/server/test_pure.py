@@ -90,7 +90,7 @@ def test_what_the_worker_refuses_comes_first_again() -> None:
 
 @pytest.mark.parametrize(("code", "expected"), [("eng", "one two. three"), ("jpn", "one two.three")])
 def test_deltas_carry_their_own_spaces(code: str, expected: str) -> None:
-    captions = Captions("openai", 16_000)
+    captions = Captions("openai", 16_000, targets=(code,))
     events = [
         SegmentStarted(0, 0.0),
         Partial(0, code, "one", " tw"),
@@ -114,7 +114,7 @@ STEPS = st.lists(
 def test_in_every_mode_no_word_is_lost_late_or_taken_back(
     steps: list[tuple[str, str, int, CaptionMode]], interval_ms: int, is_fixed: bool
 ) -> None:
-    captions = Captions("native", 16_000, min_interval_ms=interval_ms)
+    captions = Captions("native", 16_000, targets=("spa",), min_interval_ms=interval_ms)
     captions.convert(SegmentStarted(0, 0.0), 0)
     committed, shown, rev, now_s, told_s = "", "", 0, 100.0, -1e9
     unstable = None
