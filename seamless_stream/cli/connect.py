@@ -88,12 +88,13 @@ def _play(live: Run, arguments: Namespace, notes: Console) -> int:
     try:
         with sync.connect(
             arguments.url,
-            arguments.to[0] if len(arguments.to) == 1 else arguments.to,
+            _single(arguments.to),
             key=arguments.key or os.environ.get(KEY),
-            source_language=arguments.source_language,
+            source_language=_single(arguments.source_language),
             speaks=speaks,
             transcribes=arguments.transcribe,
             pacing="realtime" if is_real_time else "fast",
+            latency=arguments.latency,
         ) as session:
             header = {"type": "Session", "model": session.info["model"], "source": arguments.source}
             header |= {"task": "s2st" if speaks else "s2tt", "target_languages": arguments.to}
@@ -108,6 +109,11 @@ def _play(live: Run, arguments: Namespace, notes: Console) -> int:
     except KeyboardInterrupt:
         live.is_interrupted = True
     return num_failed
+
+
+def _single(languages: list[str] | None) -> str | list[str] | None:
+    """One as itself."""
+    return languages[0] if languages and len(languages) == 1 else languages
 
 
 def _hear(live: Run, session: sync.Session) -> int:

@@ -7,7 +7,7 @@ from typing import NoReturn, get_args
 
 from seamless_stream import __version__
 from seamless_stream.cli import texts
-from seamless_stream.settings import PolicyName
+from seamless_stream.settings import Latency, PolicyName
 
 # command -> the module of this folder that runs it
 MODULES = {
@@ -187,7 +187,7 @@ def _add_live(parser: Parser) -> None:
     )
     parser.add_argument(
         "--latency",
-        choices=["low", "balanced", "quality"],
+        choices=get_args(Latency),
         default="balanced",
         help="a set of settings: early words, or better sentences; default: balanced",
     )
@@ -230,7 +230,11 @@ def _add_connect(parser: Parser) -> None:
         "--to", action="append", required=True, metavar="LANG", help="a language; repeated: several at once"
     )
     parser.add_argument(
-        "--from", dest="source_language", metavar="LANG", help="what is spoken; else not said"
+        "--from",
+        dest="source_language",
+        action="append",
+        metavar="LANG",
+        help="what is spoken, else not said; repeated: one of these, found by the server",
     )
     parser.add_argument("--transcribe", action="store_true", help="write down what is said too; needs --from")
     parser.add_argument("--key", metavar="KEY", help="default: the environment's SEAMLESS_STREAM_KEY")
@@ -239,6 +243,9 @@ def _add_connect(parser: Parser) -> None:
         choices=["real-time", "fast"],
         default="real-time",
         help="of a file; default: real-time",
+    )
+    parser.add_argument(
+        "--latency", choices=get_args(Latency), help="early words, or better sentences; default: the server's"
     )
 
 

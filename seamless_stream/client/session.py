@@ -21,21 +21,12 @@ from websockets.typing import Subprotocol
 from seamless_stream.audio.fbank import SAMPLE_RATE
 from seamless_stream.audio.pcm import Samples, check_samples, to_bytes
 from seamless_stream.client.wire import ConnectionLost, Incoming, Targets, parse, read, read_frame, write
+from seamless_stream.client.wishes import audio_wish, translation_wish
 from seamless_stream.errors import BusyError, LanguageError, RemoteError, SeamlessStreamError, SettingsError
 from seamless_stream.server import commands, messages
-from seamless_stream.server.changes import (
-    Audio,
-    AudioFormat,
-    InputAudio,
-    Mode,
-    OutputAudio,
-    Pacing,
-    SessionChange,
-    TargetLanguage,
-    Transcription,
-    Translation,
-)
+from seamless_stream.server.changes import Pacing, SessionChange
 from seamless_stream.server.protocol import IDLE, NATIVE, SLOW_READER
+from seamless_stream.settings import Latency
 from seamless_stream.sources import Source, paced
 
 PATH: Final = "/v1/realtime/translations"
@@ -360,49 +351,32 @@ async def connect(
     to: str | Sequence[str],
     *,
     key: str | None = None,
-    source_language: str | None = None,
+    source_language: str | Sequence[str] | None = None,
     speaks: bool | None = None,
     transcribes: bool = False,
     pacing: Pacing = "realtime",
     rate: int = SAMPLE_RATE,
     output_rate: int | None = None,
     tls: ssl.SSLContext | None = None,
+    latency: Latency | None = None,
 ) -> AsyncIterator[Session]:
     """A session while the block runs; its end waits for the last words, an exception ends it at once.
 
-    `url` is ws://HOST:PORT or wss://...; `to` one language or several; `speaks` None: where a language has a voice;
-    `pacing` fast: a file, of which nothing is dropped. Raises LanguageError, BusyError, RemoteError, SettingsError.
+    `url` is ws://HOST:PORT or wss://...; `to` one language or several; `source_language` what is spoken, or languages
+    of which it is one; `speaks` None: where a language has a voice; `pacing` fast: a file, of which nothing is dropped;
+    `latency` None: as the server is set up. Raises LanguageError, BusyError, RemoteError, SettingsError.
     """
     session = Session(url, key, tls, rate, pacing)
     try:
-        await session.begin(_wish(to, source_language, speaks, transcribes, pacing, rate, output_rate))
+        audio = audio_wish(to, speaks, transcribes, pacing, rate, output_rate)
+        translation = translation_wish(to, source_language, speaks, latency)
+        await session.begin(SessionChange(audio, translation))
         yield session
         await session.finish()
         async for _ in session:
             pass
     finally:
         await session.leave()
-
-
-def _wish(
-    to: str | Sequence[str],
-    source_language: str | None,
-    speaks: bool | None,
-    transcribes: bool,
-    pacing: Pacing,
-    rate: int,
-    output_rate: int | None,
-) -> SessionChange:
-    many = None if isinstance(to, str) else [TargetLanguage(language, speaks) for language in to]
-    source = InputAudio(
-        AudioFormat(encoding="s16le", rate=rate, channels=1),
-        pacing,
-        transcription=Transcription() if transcribes else None,
-    )
-    form = None if output_rate is None else AudioFormat(rate=output_rate)
-    mode: Mode | None = None if speaks is None or many else ("speech" if speaks else "text")
-    output = OutputAudio(to if isinstance(to, str) else None, form, mode=mode)
-    return SessionChange(Audio(source, output), Translation(source_language, many))
 
 
 def address(url: str) -> str:

@@ -22,6 +22,7 @@ from seamless_stream.server.messages import (
     SegmentFinal,
     SessionClosed,
     SessionResumed,
+    SessionUpdated,
 )
 from seamless_stream.sources import CHUNK_SAMPLES
 from tests.engine.test_engine import TALK, listen
@@ -185,7 +186,7 @@ def test_several_languages_flush_and_a_conversation() -> None:
                 many = await hear(session)
             async with connect(server.url, "es", pacing="fast", output_rate=8_000) as session:
                 await session.say(
-                    SessionUpdate(SessionChange(translation=Translation("en", None, TwoWay("en", "es"))))
+                    SessionUpdate(SessionChange(translation=Translation("en", two_way=TwoWay("en", "es"))))
                 )
                 await session.send(TALK)
                 await session.finish()
@@ -198,6 +199,24 @@ def test_several_languages_flush_and_a_conversation() -> None:
     assert {(frame.language, frame.rate) for frame in frames} == {
         ("es", 8_000)
     }  # only the translation is spoken
+
+
+def test_candidates_and_a_latency_are_asked_for() -> None:
+    async def scenario() -> list[Incoming]:
+        wanted = {"source_language": ["en", "fr"], "latency": "low", "transcribes": True}
+        async with (
+            running() as server,
+            connect(server.url, "es", pacing="fast", **wanted) as session,  # type: ignore[arg-type]
+        ):
+            session.feed(Tape(TALK))
+            return await hear(session)
+
+    found = run(scenario)
+    [updated] = [message.session["translation"] for message in found if isinstance(message, SessionUpdated)]
+    assert updated["source_candidates"] == ["en", "fr"] and updated["policy"] == {"latency": "low"}
+    finals = [message for message in found if isinstance(message, SegmentFinal)]
+    assert {final.role for final in finals} == {"target", "source"} and len(finals) == 6
+    assert {final.source_language for final in finals} <= {"en", "fr"}
 
 
 def test_a_broken_source_ends_the_session_and_says_so() -> None:

@@ -84,6 +84,15 @@ def test_several_languages_have_names_and_files(
     assert {path.name for path in talk.parent.glob("*.vtt")} == {"out.es.vtt", "out.fr.vtt"}
 
 
+def test_the_spoken_language_is_one_of_several(
+    url: str, talk: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["connect", url, "--to", "es", "--from", "en", "--from", "fr", "--transcribe"]
+    assert main([*words, "--latency", "low", "--source", str(talk), "--pace", "fast"]) == 0
+    out = capsys.readouterr().out
+    assert out.count("es: ") == out.count("en: ") == 3
+
+
 @pytest.mark.parametrize(
     ("words", "status", "part"),
     [

@@ -233,7 +233,7 @@ def test_a_checkpoint_that_knows_what_it_heard_decides() -> None:
 
 
 def test_a_source_that_is_also_a_target_is_one_caption() -> None:
-    change = Translation("en", [TargetLanguage("en"), TargetLanguage("es")])
+    change = Translation("en", targets=[TargetLanguage("en"), TargetLanguage("es")])
     languages = apply_translation(Languages(transcribes=True), change, CAPABILITIES)
     assert languages.codes(CAPABILITIES) == ("eng", "spa")
     with pytest.raises(ProtocolError, match="different"):
