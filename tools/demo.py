@@ -35,7 +35,7 @@ def main() -> int:
             return status
     print(f"\nTranslated speech and subtitles are in {options.output}/:")
     for path in sorted(options.output.glob("*-to-*.*")):
-        print(f"  {path.name:28} {path.stat().st_size / 1024:7.0f} kB")
+        print(f"  {path.name:28} {-(-path.stat().st_size // 1024):7} kB")
     print(
         "\nThis was the bundled phrasebook, which knows travel phrases in English and Spanish and nothing else.\n"
         "It still mishears some sentences: compare with the texts in\n"
