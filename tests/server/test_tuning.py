@@ -2,14 +2,18 @@
 
 import asyncio
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import seamless_stream
 from seamless_stream.audio.files import read
 from seamless_stream.audio.pcm import to_bytes
+from seamless_stream.audio.segmenter import SegmentClosed, Segmenter
+from seamless_stream.audio.vad import VAD_WINDOW_SAMPLES
 from seamless_stream.engine.engine import VADS
 from seamless_stream.models.vad import SileroVad
 from seamless_stream.server.changes import (
@@ -27,7 +31,8 @@ from seamless_stream.server.commands import SessionUpdate
 from seamless_stream.server.configuration import apply, initial
 from seamless_stream.server.protocol import ProtocolError, message_schema
 from seamless_stream.server.tuning import Tuning
-from seamless_stream.settings import SegmenterSettings, SessionSettings
+from seamless_stream.settings import Latency, SegmenterSettings, SessionSettings
+from tests.audio.test_segmenter import Scripted
 from tests.engine.test_engine import TALK
 from tests.fakes import FakeTranslator
 from tests.server.serving import running
@@ -72,7 +77,7 @@ def test_session_updated_shows_what_the_engine_gets() -> None:
     )
     capabilities = FakeTranslator.capabilities
     config = apply(initial("native", BASE, capabilities), change, BASE, capabilities, is_open=False)
-    settings, shown = config.settings(BASE, capabilities), config.describe(BASE, capabilities)
+    tuned, shown = config.settings(BASE, capabilities), config.describe(BASE, capabilities)
     assert shown["audio"]["input"]["turn_detection"] == {
         "type": "server_vad",
         "threshold": 0.5,
@@ -83,8 +88,8 @@ def test_session_updated_shows_what_the_engine_gets() -> None:
     assert shown["translation"]["policy"] == {"latency": "quality"}
     backlog = {"target_ms": 2_000, "max_ms": 6_000, "tempo_max": 1.1, "overflow": "skip"}
     assert shown["speech"]["backlog"] == backlog
-    assert (settings.segmentation.hard_max_ms, settings.policy.alignatt_frames) == (8_000, 8)
-    assert (settings.speech.target_backlog_s, settings.speech.max_tempo) == (2.0, 1.1)
+    assert (tuned.segmentation.hard_max_ms, tuned.policy.alignatt_frames) == (8_000, 8)
+    assert (tuned.speech.target_backlog_s, tuned.speech.max_tempo) == (2.0, 1.1)
 
 
 @pytest.mark.parametrize(
@@ -117,6 +122,34 @@ def test_what_cannot_be_had_is_named_with_its_limit(session: dict[str, Any], par
 
     error, _ = asyncio.run(scenario())
     assert error["param"] == f"session.{param}" and text in error["message"] and error["event_id"] == "c1"
+
+
+@given(
+    probabilities=st.lists(st.sampled_from([0.0, 0.1, 0.4, 0.6, 1.0]), min_size=1, max_size=12),
+    threshold=st.floats(0, 1),
+    prefix_ms=st.integers(0, 1_000),
+    silence_ms=st.integers(100, 5_000),
+    max_ms=st.integers(2_000, 16_000),
+    latency=st.sampled_from(get_args(Latency)),
+)
+@settings(max_examples=60, deadline=None)
+def test_whatever_is_allowed_gives_segments_that_are_short_enough(
+    probabilities: list[float],
+    threshold: float,
+    prefix_ms: int,
+    silence_ms: int,
+    max_ms: int,
+    latency: Latency,
+) -> None:
+    wish = TurnDetection("server_vad", threshold, prefix_ms, silence_ms, max_ms)
+    tuning = Tuning().with_turns(wish).with_policy(Policy(latency))
+    tuning.check(BASE)
+    script = [probability for probability in probabilities for _ in range(60)]  # of 1.9 s
+    cutter = Segmenter(Scripted(script), tuning.settings(BASE).segmentation)
+    found = cutter.push(np.zeros(len(script) * VAD_WINDOW_SAMPLES, np.float32)) + cutter.flush()
+    lengths = [event.end - event.start for event in found if isinstance(event, SegmentClosed)]
+    assert all(0 < length <= -(-max_ms * 16 // VAD_WINDOW_SAMPLES) * VAD_WINDOW_SAMPLES for length in lengths)
+    assert lengths or max(probabilities) < max(threshold, 0.01)
 
 
 def test_a_latency_that_the_servers_settings_leave_no_room_for() -> None:

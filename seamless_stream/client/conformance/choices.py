@@ -56,6 +56,24 @@ async def cuts_as_asked(target: Target) -> None:
 
 
 @check
+async def leaves_its_own_language_alone(target: Target) -> None:
+    """With same_language "skip", what is declared to be in the target language is not translated, and it is said."""
+    async with target.socket(is_configured=True) as wire:
+        created = wire.texts[0]["session"]
+        if "same_language" not in created.get("translation", {}):
+            raise Unsuited("session.created has no `translation.same_language`")
+        await wire.say(_update(translation={"source_language": target.language, "same_language": "skip"}))
+        await wire.say(*target.pcm, {"type": "session.close"})
+        await wire.until("session.closed")
+    if wire.of("error"):
+        raise Unsuited(f"{target.language} cannot be what is spoken here")
+    spoken = [final for final in wire.of("segment.final") if final["role"] == "target"]
+    need(not spoken and not wire.frames, "it is translated or spoken")
+    told = [text["segment_id"] for text in wire.of("segment.skipped") if text["reason"] == "same_language"]
+    need(told and told == [text["segment_id"] for text in wire.of("segment.started")], f"told is {told}")
+
+
+@check
 async def writes_only_finals(target: Target) -> None:
     """With captions.mode "final" there is no segment.updated, and each final appends all of its text."""
     async with target.socket(is_configured=True) as wire:
