@@ -111,7 +111,7 @@ class Captions:
         self.names |= languages.names
         self.is_two_way = languages.is_two_way
         self.transcribes = languages.is_two_way or languages.is_transcribed(capabilities)
-        self.skips_same = languages.is_two_way or languages.same_language == "skip"
+        self.skips_same = languages.skips_same
         candidates = tuple(named.code for named in languages.possible)
         if self.spoken.candidates != candidates:
             self.spoken = Spoken(candidates)

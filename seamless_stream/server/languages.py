@@ -52,6 +52,11 @@ class Languages:
         """Languages that a segment may be spoken in, where that is a matter of each segment."""
         return self.targets if self.is_two_way else self.candidates
 
+    @property
+    def skips_same(self) -> bool:
+        """Whether what is spoken in a target language is not translated into it."""
+        return self.is_two_way or self.same_language == "skip"
+
     def codes(self, capabilities: Capabilities) -> tuple[str, ...]:
         """All that the engine writes, the targets first."""
         codes = [target.code for target in self.targets]
@@ -96,7 +101,7 @@ class Languages:
             "source_language": AUTO if self.source is None else self.source.name,
             "source_candidates": [named.name for named in self.candidates],
             "targets": [{"language": t.name, "speech": t.code in spoken} for t in self.targets],
-            "same_language": self.same_language,
+            "same_language": "skip" if self.skips_same else "translate",
             "two_way": None if pair is None else dict(zip("ab", pair, strict=True)),
         }
 

@@ -150,6 +150,8 @@ def test_two_people_declare_who_speaks() -> None:
         translate(source_language="es"),
         to_bytes(TALK),
     )
+    shown = of(found, "session.updated")[0]["session"]["translation"]
+    assert shown["two_way"] == pair and shown["same_language"] == "skip"
     directions = of(found, "segment.direction")
     assert [(d["source_language"], d["target_language"]) for d in directions] == [("en", "es")] * 3 + [
         ("es", "en")
