@@ -52,7 +52,7 @@ def systems(options: argparse.Namespace) -> list[System]:
             sweep = ("--policy", policy, "--sweep", f"session.policy.{key}={value}")
             found.append(System(f"{policy}-{value}", (*ours, *sweep)))
     # The peers decode twice a second, once, or every two seconds, simulstream with five beams: such rows compare.
-    for (every_ms, beams), value in itertools.product(((640, 1), (1280, 1), (640, 5)), (1, 2, 4)):
+    for (every_ms, beams), value in itertools.product(((640, 1), (1280, 1), (1920, 1), (640, 5)), (1, 2, 4)):
         sweep = ("--policy", "alignatt", "--sweep", f"session.policy.alignatt_frames={value}")
         more = (
             "--set",
