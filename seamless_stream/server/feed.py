@@ -70,6 +70,11 @@ class Feed:
         progress = self.progress
         return self.offset_s + max(0.0, progress.position_s - progress.waiting_s)
 
+    @property
+    def untaken_s(self) -> float:
+        """What the worker was given and has not looked at yet."""
+        return max(0.0, self._num_pushed / SAMPLE_RATE - self.elapsed_s)
+
     def put(self, item: Mark | Targets) -> None:
         """In its place between the samples."""
         self.intake.put(item)

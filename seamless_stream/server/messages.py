@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 
 Dialect = Literal["openai", "native"]
 Role = Literal["source", "target"]
+WarningCode = Literal["audio_dropped", "audio_too_fast", "audio_stalled", "falling_behind", "speech_backlog"]
 ErrorType = Literal["invalid_request_error", "authentication_error", "rate_limit_error", "server_error"]
 
 
@@ -233,7 +234,7 @@ class Warn:
     """Something the client should know; `detail` depends on `code`."""
 
     type: ClassVar[str] = "warning"
-    code: Literal["audio_dropped"]
+    code: WarningCode
     detail: dict[str, int]
 
 

@@ -21,7 +21,7 @@ from seamless_stream.server.changes import SessionChange
 from seamless_stream.server.commands import ClientMessage
 from seamless_stream.server.configuration import apply, initial, introduce
 from seamless_stream.server.feed import Feed
-from seamless_stream.server.intake import Intake, Mark, Targets
+from seamless_stream.server.intake import MAX_PAUSE_S, Intake, Mark, Targets
 from seamless_stream.server.listeners import Audience
 from seamless_stream.server.messages import Dialect, ServerMessage
 from seamless_stream.server.metrics import Metrics
@@ -80,7 +80,8 @@ class ServedSession:
         self.outbox = Outbox(dialect, settings.max_unsent_bytes, replay_bytes)
         self._played: int | None = None  # samples of the first output clock, as the client says
         self._opened_s = time.monotonic()
-        self._pulse = Pulse(self._opened_s)
+        self._pulse = Pulse(self._opened_s, settings.max_ahead_ms)
+        self._max_backlog_ms = 0  # of unplayed speech
         self.expires_at = int(time.time()) + settings.max_session_s
         self._reader: Reader | None = None
         self.left_s: float | None = self._opened_s  # since when it has no connection
@@ -239,6 +240,10 @@ class ServedSession:
             self._audio(protocol.payload(message))
         elif isinstance(message, commands.SessionUpdate):
             self._update(message)
+        elif isinstance(message, commands.Silence):
+            self._pause(message)
+        elif isinstance(message, commands.KeepAlive):
+            pass  # as with Deepgram, whose word it is
         elif isinstance(message, commands.Ping):
             self._send(messages.Pong(message.id))
         elif isinstance(message, commands.SessionClose):
@@ -257,6 +262,7 @@ class ServedSession:
         elif isinstance(message, commands.OutputClear):
             self._send(messages.OutputCleared(self._captions.silence()))
         else:
+            self._pulse.arrivals.paused()
             self._put(Mark(message.marker))
 
     def _update(self, message: commands.SessionUpdate) -> None:
@@ -286,6 +292,29 @@ class ServedSession:
         return self.dialect == "native" and self._config.pacing == "realtime" and not catches_up
 
     def _audio(self, data: bytes, first_sample: int | None = None) -> None:
+        feed = self._open_feed()
+        intake, before_ms = feed.intake, feed.intake.come_ms
+        if self._drops and not intake.has_room:
+            start_ms, end_ms = intake.drop(data, first_sample)
+            self._service.metrics.dropped((end_ms - start_ms) / 1000)
+            self._pulse.dropped(start_ms, end_ms)
+        else:
+            intake.push(data, first_sample)
+        self._pulse.arrivals.came(intake.come_ms - before_ms, intake.received_ms, time.monotonic())
+        feed.pump()
+
+    def _pause(self, message: commands.Silence) -> None:
+        longest_ms = 1000 * MAX_PAUSE_S
+        if not 1 <= message.duration_ms <= longest_ms:
+            text = f"`duration_ms` must be 1 to {longest_ms}, but is {message.duration_ms}."
+            raise ProtocolError("invalid_value", text, param="duration_ms")
+        feed = self._open_feed()
+        feed.intake.pause(message.duration_ms)
+        self._pulse.arrivals.was_silent(message.duration_ms, feed.intake.received_ms, time.monotonic())
+        feed.pump()
+
+    def _open_feed(self) -> Feed:
+        """Raises ProtocolError where there can be no audio now."""
         if self._closing is not None:
             raise ProtocolError("session_closing", "The session is closing and takes no more audio.")
         if self._config.code is None:
@@ -294,14 +323,8 @@ class ServedSession:
                 "`session.audio.output.language` must be set before audio is sent.",
                 param="session.audio.output.language",
             )
-        feed = self._feed = self._feed or self._begin()
-        if self._drops and not feed.intake.has_room:
-            start_ms, end_ms = feed.intake.drop(data, first_sample)
-            self._service.metrics.dropped((end_ms - start_ms) / 1000)
-            self._pulse.dropped(start_ms, end_ms)
-        else:
-            feed.intake.push(data, first_sample)
-        feed.pump()
+        self._feed = self._feed or self._begin()
+        return self._feed
 
     def _begin(self) -> Feed:
         """The first audio: what was only a default is now fixed."""
@@ -316,6 +339,7 @@ class ServedSession:
     def _engine_settings(self) -> SessionSettings:
         settings = self._config.settings(self._service.session, self._service.capabilities)
         self._captions.begin(settings)
+        self._max_backlog_ms = ms(settings.speech.max_backlog_s)
         return settings
 
     def _put(self, item: Mark | Targets) -> None:
@@ -386,6 +410,9 @@ class ServedSession:
         if self.dialect == "native":
             for message in self._captions.due(now_s):
                 self._send(message)
+            is_live = self._config.pacing == "realtime" and self._reader is not None and self._closing is None
+            if self._feed is not None and is_live:
+                self._pulse.watch(now_s, self._feed, self._unplayed_ms, self._max_backlog_ms)
             for message in self._pulse.beat(now_s, self._feed, self.num_messages, self._unplayed_ms):
                 self._send(message)
 

@@ -166,7 +166,7 @@ def test_clear_is_answered_and_the_heartbeat_counts_what_was_not_played() -> Non
             [*_, cleared] = await until(socket, "output_audio.cleared")
             assert cleared["next_samples"] == [said] and said > 0
             [session] = list(server.app._sessions)
-            beats = Pulse(0.0).beat(9.0, None, 0, session._unplayed_ms)
+            beats = Pulse(0.0, 10_000).beat(9.0, None, 0, session._unplayed_ms)
             return json.loads(json.dumps(next(beat.__dict__ for beat in beats)))  # type: ignore[no-any-return]
 
     assert asyncio.run(scenario())["speech_backlog_ms"] == 100

@@ -170,6 +170,13 @@ async function start() {
   }
 }
 
+// Of the others the gauge tells enough, or there is nothing that somebody in front of the page could do.
+const WARNINGS = {
+  audio_dropped: ({ start_ms, end_ms }) => `The server is too busy and left out ${((end_ms - start_ms) / 1000).toFixed(1)} s.`,
+  audio_stalled: () => "The server hears nothing of this page any more.",
+  falling_behind: ({ level }) => (level ? "The server is too busy to keep up." : "The server keeps up again."),
+};
+
 function listenTo(current) {
   const on = (type, listener) => current.addEventListener(type, ({ detail }) => listener(detail));
   for (const type of SEGMENTS) on(type, (detail) => caption(type, detail));
@@ -177,7 +184,10 @@ function listenTo(current) {
   on("session.created", () => share(current.client.session));
   on("session.updated", () => share(current.client.session));
   on("lost", ({ duration_ms }) => complain({ message: `${(duration_ms / 1000).toFixed(1)} s could not be kept while the connection was away.` }));
-  on("warning", ({ detail }) => complain({ message: `The server is too busy and left out ${((detail.end_ms - detail.start_ms) / 1000).toFixed(1)} s.` }));
+  on("warning", ({ code, detail }) => {
+    const message = WARNINGS[code]?.(detail);
+    if (message && !current.media?.paused) complain({ message });
+  });
   on("segment.direction", ({ source_language }) => mark(source_language));
   on("level", ({ rms }) => hear(rms));
   on("lag", showLag);
