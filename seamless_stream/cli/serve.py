@@ -17,7 +17,7 @@ from seamless_stream.server.metrics import Metrics
 from seamless_stream.server.process import serve
 from seamless_stream.server.protocol import ProtocolError
 from seamless_stream.server.recording import Recorder
-from seamless_stream.server.served import Service
+from seamless_stream.server.service import Service
 from seamless_stream.settings import ServerSettings, Task
 
 log = logging.getLogger("seamless_stream.server.serve")

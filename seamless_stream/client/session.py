@@ -268,6 +268,7 @@ class Session:
             raise
 
     def _resume(self, answer: messages.SessionResumed) -> None:
+        self.info = self.info | answer.session  # with the next token
         self._forget(answer.message_seq)
         self._num_written = answer.message_seq
         if answer.gap is not None:

@@ -8,51 +8,30 @@ import asyncio
 import logging
 import secrets
 import time
-from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
-from seamless_stream.engine.worker import Worker
 from seamless_stream.errors import BusyError, SeamlessStreamError
 from seamless_stream.events import Event
-from seamless_stream.models.base import Capabilities
 from seamless_stream.server import commands, messages, protocol
 from seamless_stream.server.captions import Captions, Outgoing, ms
 from seamless_stream.server.changes import SessionChange
 from seamless_stream.server.commands import ClientMessage
-from seamless_stream.server.configuration import apply, initial, introduce
+from seamless_stream.server.configuration import apply, initial
 from seamless_stream.server.feed import Feed
 from seamless_stream.server.intake import MAX_PAUSE_S, Intake, Mark, Targets
 from seamless_stream.server.listeners import Audience
 from seamless_stream.server.messages import Dialect, ServerMessage
-from seamless_stream.server.metrics import Metrics
 from seamless_stream.server.outbox import Outbox
 from seamless_stream.server.protocol import ProtocolError
 from seamless_stream.server.pulse import Pulse
-from seamless_stream.settings import ServerSettings, SessionSettings
+from seamless_stream.server.seat import Reader, Seat, unknown_session
+from seamless_stream.server.service import Service
+from seamless_stream.settings import SessionSettings
 
 log = logging.getLogger(__name__)
 
 TICK_S: Final = 0.1
 MIN_CATCH_UP_S: Final = 10.0  # after a lost connection: what the client kept is on its way
-
-
-@dataclass(frozen=True)
-class Service:
-    """What all sessions share."""
-
-    worker: Worker
-    capabilities: Capabilities
-    model: str  # its name
-    session: SessionSettings
-    settings: ServerSettings
-    metrics: Metrics = field(default_factory=Metrics)
-
-
-class Reader(Protocol):
-    """The connection that a session has now."""
-
-    def end(self, code: int) -> None:
-        """Close it; the session goes on."""
 
 
 class ServedSession:
@@ -61,7 +40,6 @@ class ServedSession:
     def __init__(self, service: Service, dialect: Dialect, change: SessionChange | None = None) -> None:
         settings = service.settings
         self.id = f"sess_{secrets.token_hex(12)}"
-        self.token = f"rt_{secrets.token_urlsafe(24)}"  # who has it may resume
         self.listen_token = f"lt_{secrets.token_urlsafe(24)}"  # who has it may read the captions
         self.audience = Audience(settings.max_listeners)
         self.dialect = dialect
@@ -83,12 +61,9 @@ class ServedSession:
         self._pulse = Pulse(self._opened_s, settings.max_ahead_ms)
         self._max_backlog_ms = 0  # of unplayed speech
         self.expires_at = int(time.time()) + settings.max_session_s
-        self._reader: Reader | None = None
-        self.left_s: float | None = self._opened_s  # since when it has no connection
-        self._resumed_s = 0.0
+        self.seat = Seat(self._opened_s)
         self.heard_s = self._opened_s  # when the last message came
         self.num_messages = 0  # of the client
-        self.epoch = 0  # connections so far
         self._note_captions()
         self._send(messages.SessionCreated(self._describe(is_first=True)))
 
@@ -116,16 +91,12 @@ class ServedSession:
 
     def attach(self, reader: Reader) -> None:
         """A connection is there; one before it is closed."""
-        if self._reader is not None:
-            self._reader.end(protocol.TAKEN_OVER)
-        self._reader, self.left_s = reader, None
-        self.epoch += 1
+        self.seat.take(reader, time.monotonic())
 
     def detach(self, reader: Reader, *, is_left: bool) -> None:
         """It is no longer there; `is_left`: the client will not come back."""
-        if reader is not self._reader:
-            return  # another one has followed it
-        self._reader, self.left_s = None, time.monotonic()
+        if not self.seat.leave(reader, time.monotonic()):
+            return
         can_resume = self.dialect == "native" and self.settings.resume_grace_s > 0
         has_failed = self.finished.is_set() and self.close_code not in (protocol.NORMAL, protocol.RESTART)
         if is_left or has_failed or not can_resume:
@@ -141,23 +112,25 @@ class ServedSession:
 
     def resume(self, reader: Reader, message: commands.SessionResume) -> list[str]:
         """Another connection in the place of a broken one: what it is told first; raises ProtocolError."""
-        is_right = secrets.compare_digest(message.token.encode(), self.token.encode())
-        if not is_right or self.dialect != "native" or self.gone.is_set():
+        if not self.seat.admits(message.token) or self.dialect != "native" or self.gone.is_set():
             raise unknown_session()
         gap = self.outbox.rewind(message.last_seq, message.last_frame)
         self.attach(reader)
-        self._resumed_s = time.monotonic()
+        self.seat.rotate(message.token)
         received = (0, 0, 0)
         if self._feed is not None:
             intake = self._feed.intake
             intake.catches_up = True
             received = (intake.num_messages, intake.received_samples, intake.received_ms)
-        resumed = messages.SessionResumed(self._describe(), self.epoch, self.num_messages, *received, gap)
-        log.info("session resumed", extra={"session": self.id, "connection": self.epoch})
+        epoch = self.seat.epoch
+        resumed = messages.SessionResumed(
+            self._describe() | {"resume": self._resume_with}, epoch, self.num_messages, *received, gap
+        )
+        log.info("session resumed", extra={"session": self.id, "connection": epoch})
         first: list[ServerMessage] = [resumed]
         if gap is not None:
             first.append(self.audience.transcript.snapshot())
-        return [protocol.write(each, f"r{self.epoch}_{n}", with_seq=False) for n, each in enumerate(first)]
+        return [protocol.write(each, f"r{epoch}_{n}", with_seq=False) for n, each in enumerate(first)]
 
     @property
     def has_room(self) -> bool:
@@ -195,6 +168,7 @@ class ServedSession:
         """One message of the client."""
         if self.finished.is_set():
             return
+        self.seat.confirm()
         self.num_messages += 1
         self.heard_s = time.monotonic()
         try:
@@ -391,8 +365,8 @@ class ServedSession:
     # Sending.
 
     def _send(self, message: Outgoing) -> None:
-        if not self.outbox.put(message) and self._reader is not None:
-            self._reader.end(protocol.SLOW_READER)
+        if not self.outbox.put(message):
+            self.seat.end(protocol.SLOW_READER)
         if not isinstance(message, bytes):
             self.audience.tell(message)
 
@@ -405,12 +379,12 @@ class ServedSession:
         if self._feed is not None:
             intake = self._feed.intake
             self._feed.pump()
-            if intake.catches_up and now_s - self._resumed_s > MIN_CATCH_UP_S:
+            if intake.catches_up and now_s - self.seat.taken_s > MIN_CATCH_UP_S:
                 intake.catches_up = intake.waiting_ms > 1000
         if self.dialect == "native":
             for message in self._captions.due(now_s):
                 self._send(message)
-            is_live = self._config.pacing == "realtime" and self._reader is not None and self._closing is None
+            is_live = self._config.pacing == "realtime" and self.seat.is_taken and self._closing is None
             if self._feed is not None and is_live:
                 self._pulse.watch(now_s, self._feed, self._unplayed_ms, self._max_backlog_ms)
             for message in self._pulse.beat(now_s, self._feed, self.num_messages, self._unplayed_ms):
@@ -418,7 +392,8 @@ class ServedSession:
 
     def _check_time(self, now_s: float) -> None:
         settings = self.settings
-        if self.left_s is not None and now_s - self.left_s > settings.resume_grace_s:
+        left_s = self.seat.left_s
+        if left_s is not None and now_s - left_s > settings.resume_grace_s:
             self.leave()
         elif now_s - self._opened_s > settings.max_session_s and not self.finished.is_set():
             text = f"A session may last {settings.max_session_s} s."
@@ -444,14 +419,12 @@ class ServedSession:
         described = self._config.describe(service.session, service.capabilities)
         session |= described if self.dialect == "native" else {"audio": described["audio"]}
         if is_first and self.dialect == "native":
-            session |= introduce(service.capabilities, service.settings)
-            session["resume"] = {"token": self.token, "grace_ms": ms(self.settings.resume_grace_s)}
+            session |= service.introduce()
+            session["resume"] = self._resume_with
             path = f"/v1/realtime/translations/{self.id}/captions"
             session["listen"] = {"token": self.listen_token, "path": path}
         return session
 
-
-def unknown_session() -> ProtocolError:
-    """What a connection hears that wants to go on with a session which is not there, or not its own."""
-    text = "There is no such session, or its time is over, or the token is another one's."
-    return ProtocolError("unknown_session", text, close_code=protocol.UNKNOWN)
+    @property
+    def _resume_with(self) -> dict[str, Any]:
+        return {"token": self.seat.token, "grace_ms": ms(self.settings.resume_grace_s)}

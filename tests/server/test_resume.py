@@ -3,7 +3,8 @@
 import asyncio
 import json
 import random
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
@@ -56,6 +57,7 @@ class Client:
                 answer = json.loads(await socket.recv())
                 assert answer["type"] == "session.resumed" and answer["gap"] is None and "seq" not in answer
                 self.resumed.append(answer)
+                self.session |= answer["session"]  # with the next token
                 first = answer["message_seq"]
             sending = asyncio.create_task(self._speak(socket, first))
             try:
@@ -166,6 +168,42 @@ def test_who_may_not_resume() -> None:
 
     unknown = ("unknown_session", 4404)
     assert asyncio.run(scenario()) == [unknown, unknown, ("invalid_value", 4400), unknown, unknown]
+
+
+def test_a_token_is_good_until_the_client_shows_that_it_has_the_next() -> None:
+    async def scenario() -> tuple[list[Any], list[Any]]:
+        async with running() as server, native(server) as first:
+            session = (await until(first, "session.created"))[0]["session"]
+            address = f"{server.url}?resume={session['id']}"
+
+            @asynccontextmanager
+            async def resumed(token: str) -> AsyncIterator[tuple[ClientConnection, Any]]:
+                async with connect(address, subprotocols=[NATIVE]) as socket:  # type: ignore[list-item]
+                    hello = {"type": "session.resume", "token": token}
+                    await send(socket, hello | {"last_seq": 0, "last_frame": -1})
+                    yield socket, json.loads(await socket.recv())
+                    socket.transport.abort()  # a close would end the session
+
+            tokens, codes = [session["resume"]["token"]], []
+            for _ in range(3):  # the answer is lost each time
+                async with resumed(tokens[0]) as (_, answer):
+                    tokens.append(answer["session"]["resume"]["token"])
+            for token in (tokens[2], tokens[3]):  # only the newest, and the one that got it
+                async with resumed(token) as (socket, answer):
+                    codes.append(answer.get("error", answer).get("code"))
+                    if answer["type"] == "session.resumed":
+                        tokens.append(answer["session"]["resume"]["token"])
+                        await send(socket, {"type": "ping"})
+                        await until(socket, "pong")
+            for token in (tokens[0], tokens[3], tokens[4]):
+                async with resumed(token) as (_, answer):
+                    codes.append(answer.get("error", answer).get("code"))
+            return tokens, codes
+
+    tokens, codes = asyncio.run(scenario())
+    assert len(set(tokens)) == 5
+    unknown = "unknown_session"
+    assert codes == [unknown, None, unknown, unknown, None]
 
 
 def test_what_is_no_longer_kept_is_a_gap_and_the_text_comes_as_a_whole() -> None:
