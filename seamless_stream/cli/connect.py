@@ -150,7 +150,10 @@ def _note(live: Run, message: Incoming) -> None:
     elif isinstance(message, Warn):
         live.terminal.note(f"seamless-stream: note: {_warning(message)}")
     elif isinstance(message, GoAway):
-        live.terminal.note("seamless-stream: note: the server stops; what was said is still translated.")
+        then = f" Begin again at {message.resume_url}." if message.resume_url else ""
+        live.terminal.note(
+            f"seamless-stream: note: the server stops; what was said is still translated.{then}"
+        )
     elif isinstance(message, Error):
         live.terminal.note(f"seamless-stream: note: {message.error.message}")
     elif isinstance(message, SessionClosed) and message.reason != "client":

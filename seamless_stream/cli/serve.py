@@ -56,7 +56,8 @@ def run(arguments: Namespace) -> int:
             observers.append(recorder)
             notes.print(f"recording: every session is stored in {server.record_dir}", markup=False)
         worker = stack.enter_context(Worker(translator.engine, observers))
-        service = Service(worker, translator.capabilities, name, settings.session, server, metrics)
+        told = (translator.capabilities, name, settings.session, server, metrics, translator.revision)
+        service = Service(worker, *told)
         try:
             serve(service, Access(server, keys), started)
         except OSError as error:

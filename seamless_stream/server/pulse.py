@@ -79,13 +79,15 @@ class Pulse:
         if now_s - self._beat_s >= HEARTBEAT_S:
             self._beat_s = now_s
             lag_ms = waiting_ms = 0
-            progress = Progress()
+            progress, factor = Progress(), 0.0
             if feed is not None:
+                factor = round(feed.realtime_factor, 3)
                 progress, waiting_ms = feed.progress, feed.intake.waiting_ms
                 lag_ms = _lag_ms(feed)
             backlog_ms = _backlog_ms(progress, unplayed_ms)
             now_ms = int(time.time() * 1000)
-            yield messages.Heartbeat(now_ms, lag_ms, waiting_ms, backlog_ms, progress.overload_level)
+            level = progress.overload_level
+            yield messages.Heartbeat(now_ms, lag_ms, waiting_ms, backlog_ms, level, factor)
 
 
 def _lag_ms(feed: Feed) -> int:

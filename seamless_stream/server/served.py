@@ -51,7 +51,7 @@ class ServedSession:
         self._config = initial(dialect, service.session, service.capabilities)
         if change is not None:
             self._config = apply(self._config, change, service.session, service.capabilities, is_open=False)
-        self._captions = Captions(dialect, self._config.output_rate)
+        self._captions = Captions(dialect, self._config.output_rate, age_ms=self._age_ms)
         self._feed: Feed | None = None  # from the first audio on
         self._closing: str | None = None  # why no more audio is taken
         replay_bytes = settings.replay_bytes if dialect == "native" else 0
@@ -148,7 +148,7 @@ class ServedSession:
         """The server stops: finish what was said, then close."""
         if self._closing is None:
             left_ms = ms(self.settings.drain_s)
-            self._send(messages.GoAway("drain", left_ms))
+            self._send(messages.GoAway("drain", left_ms, self.settings.resume_url))
             self.close_code = protocol.RESTART
             self._finish("drain")
 
@@ -332,9 +332,17 @@ class ServedSession:
         """What the model has made of the audio."""
         assert self._feed is not None
         elapsed_ms, now_s = ms(self._feed.elapsed_s), time.monotonic()
+        if self._feed.mark is not None:
+            is_flush = self._feed.mark.marker is not None
+            self._captions.ended_by = (
+                "flush" if is_flush else "drain" if self._closing == "drain" else "close"
+            )
         for event in new:
             for message in self._captions.convert(event, elapsed_ms, now_s):
                 self._send(message)
+
+    def _age_ms(self, place_ms: int) -> int:
+        return round(self._pulse.arrivals.age_ms(place_ms, time.monotonic()))
 
     def reached(self, mark: Mark) -> None:
         """All before the mark is translated and sent."""

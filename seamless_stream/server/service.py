@@ -26,10 +26,12 @@ class Service:
     session: SessionSettings
     settings: ServerSettings
     metrics: Metrics = field(default_factory=Metrics)
+    model_revision: str | None = None  # its commit, or what its weights can be told by
 
     def introduce(self) -> dict[str, Any]:
         """What session.created tells a client of our own dialect besides the configuration."""
         return {
+            "model_revision": self.model_revision,
             "server": f"seamless_stream {__version__}",
             "protocol": {"name": "seamless-stream", "version": VERSION},
             "capabilities": {

@@ -351,7 +351,7 @@ def test_refusals_before_the_upgrade() -> None:
 
 def test_drain_finishes_what_was_said() -> None:
     async def scenario() -> tuple[list[Any], int | None]:
-        async with running() as server, native(server) as socket:
+        async with running(resume_url="wss://elsewhere.org") as server, native(server) as socket:
             await send(socket, FAST, to_bytes(TALK), {"type": "ping"})
             found = await until(socket, "pong")
             draining = asyncio.create_task(server.app.drain())
@@ -365,7 +365,9 @@ def test_drain_finishes_what_was_said() -> None:
 
     found, code = asyncio.run(scenario())
     assert len(of(found, "segment.final")) == 3
-    assert of(found, "session.go_away")[0]["reason"] == "drain"
+    [away] = of(found, "session.go_away")
+    assert (away["reason"], away["resume_url"]) == ("drain", "wss://elsewhere.org")
+    assert of(found, "segment.final")[-1]["reason"] == of(found, "segment.ended")[-1]["reason"] == "drain"
     assert found[-1]["reason"] == "drain" and code == 1012
 
 

@@ -14,7 +14,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake
 from seamless_stream.audio.pcm import to_bytes
 from seamless_stream.server.messages import Gap, Pong
 from seamless_stream.server.outbox import Outbox
-from seamless_stream.server.protocol import HEADER, HEADER_BYTES, NATIVE, ProtocolError
+from seamless_stream.server.protocol import HEADER, HEADER_BYTES, NATIVE, REPLAYED, ProtocolError
 from tests.engine.test_engine import TALK
 from tests.server.proxy import Plan, bad_network
 from tests.server.serving import Server, running
@@ -95,26 +95,28 @@ class Client:
 def test_two_hundred_cuts_lose_nothing_and_double_nothing() -> None:
     """8 sessions of 25 cuts, at random bytes of either direction."""
 
-    async def session(server: Server, cuts: int, seed: int) -> tuple[Any, int, int]:
+    async def session(server: Server, cuts: int, seed: int) -> tuple[Any, int, int, int]:
         plan = Plan(random.Random(seed), cuts, 12_000, 3_000)
         async with bad_network(server.port, plan) as (proxy, port):
             client = Client(server.url.replace(str(server.port), str(port)))
             async with asyncio.timeout(3 * PATIENCE_S):
                 await client.run()
-            return client.result, proxy.num_cuts, len(client.resumed)
+            num_replayed = sum(frame[2] & REPLAYED > 0 for frame in client.frames)
+            return client.result, proxy.num_cuts, len(client.resumed), num_replayed
 
     async def scenario() -> tuple[list[Any], Any]:
         async with running(resume_grace_s=20) as server:
-            uncut, _, _ = await session(server, 0, 0)
+            uncut, *_ = await session(server, 0, 0)
             return [await session(server, 25, seed) for seed in range(8)], uncut
 
     found, uncut = asyncio.run(scenario())
     finals, speech, usage = uncut
     assert len(finals) == 6 and len(speech) > 10_000 and usage["dropped_ms"] == 0
-    for result, _, _ in found:
+    for result, *_ in found:
         assert result == uncut
-    assert sum(cuts for _, cuts, _ in found) == 200
-    assert sum(resumed for _, _, resumed in found) >= 100  # others cut a handshake, or what had not begun
+    assert sum(cuts for _, cuts, _, _ in found) == 200
+    assert sum(replayed for *_, replayed in found) > 0
+    assert sum(resumed for _, _, resumed, _ in found) >= 100  # others cut a handshake, or what had not begun
 
 
 def test_another_connection_takes_over() -> None:
@@ -228,7 +230,7 @@ def test_what_is_no_longer_kept_is_a_gap_and_the_text_comes_as_a_whole() -> None
     again = before.index(of(before, "input_audio.flushed")[0]) + 1
     assert before[again]["seq"] == gap["to_seq"] + 1  # the replay begins behind the gap
     assert [s["text"] for s in snapshot["segments"]] == [
-        f["text"] for f in of(found[:again], "segment.final")
+        f["text"] for f in of(before[:again], "segment.final")
     ]
     assert snapshot["is_whole"] and not snapshot["open"]
 

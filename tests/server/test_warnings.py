@@ -1,6 +1,7 @@
 """What a session is warned of: by the clock alone, and over real sockets."""
 
 import asyncio
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from seamless_stream.server.alarms import Alarms
 from seamless_stream.server.arrivals import Arrivals
 from seamless_stream.settings import SessionSettings, SpeechSettings
 from tests.engine.test_engine import TALK
+from tests.fakes import FakeTranslator
 from tests.server.serving import running
 from tests.server.test_native import FAST, PATIENCE_S, StuckTranslator, change, native, of, send, until
 
@@ -139,6 +141,28 @@ def test_a_model_that_is_stuck_falls_behind_and_comes_back() -> None:
     (first, behind), (second, over) = warnings(asyncio.run(scenario()))
     assert first == second == "falling_behind"
     assert behind["level"] >= 1 and behind["lag_ms"] > 1_000 and over["level"] == 0
+
+
+class SlowTranslator(FakeTranslator):
+    """Needs at least 0.1 s for each step."""
+
+    def listen(self, *arguments: Any) -> Any:
+        time.sleep(0.1)
+        return super().listen(*arguments)
+
+
+def test_a_heartbeat_tells_what_a_second_costs() -> None:
+    model = SlowTranslator()
+
+    async def scenario() -> list[Any]:
+        async with running(model=model) as server, native(server) as socket:
+            flush = {"type": "input_audio.flush", "marker": "m"}  # the next engine session is counted too
+            await send(socket, FAST, to_bytes(TALK), flush, to_bytes(TALK))
+            return await until(socket, "heartbeat")
+
+    [*_, beat] = asyncio.run(scenario())
+    least = 0.1 * len(model.batches) / (2 * len(TALK) / 16_000)
+    assert len(model.batches) > 3 and least < beat["realtime_factor"] < 2 * least
 
 
 def test_speech_that_is_not_played_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

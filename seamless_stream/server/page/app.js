@@ -126,7 +126,7 @@ function showLevel() {
   $("times").textContent = clock(run?.client?.sentMs ?? 0);
 }
 
-function showLag({ behindMs, captionMs, speechMs, waitingS }) {
+function showLag({ behindMs, captionMs, speechMs, waitingS, factor }) {
   if (behindMs === null) return;
   const gauge = $("lag");
   gauge.style.setProperty("--part", Math.min(1, behindMs / MAX_LAG_MS).toFixed(3));
@@ -139,6 +139,7 @@ function showLag({ behindMs, captionMs, speechMs, waitingS }) {
   if (captionMs !== null) more.push(`The last caption was finished ${seconds(captionMs)} after its sentence.`);
   if (speechMs !== null) more.push(`It was spoken ${seconds(speechMs)} after the sentence began.`);
   if (waitingS > 1) more.push(`${waitingS.toFixed(0)} s of speech wait.`);
+  if (factor) more.push(`A second of sound takes the model ${factor.toFixed(2)} s.`);
   gauge.parentElement.title = more.join("\n");
 }
 
