@@ -51,3 +51,9 @@ class Resampler:
         rest: Samples = self._stream.resample_chunk(np.zeros(0, dtype=np.float32), last=True)
         self._stream = self._open()
         return rest
+
+
+def resampled(samples: Samples, rate: int) -> Samples:
+    """A whole sound at `rate`, at 16 kHz."""
+    resampler = Resampler(rate)
+    return np.concatenate([resampler.push(samples), resampler.flush()])
