@@ -11,6 +11,8 @@ from typing import Any, Final, Literal, TypeVar
 
 from seamless_stream.settings import MAX_SEGMENT_MS, Latency
 
+DuplexMode = Literal["full", "half"]
+EchoGuardMode = Literal["auto", "on", "off"]
 CaptionMode = Literal["stable+unstable", "stable", "final"]
 Encoding = Literal["s16le", "f32le", "mulaw", "opus"]
 Framing = Literal["none", "header"]
@@ -151,6 +153,14 @@ class SpeechChange:
 
 
 @dataclass(frozen=True)
+class Duplex:
+    """Whether both sides may speak at once, and what is done about our own voice in the input."""
+
+    mode: DuplexMode | None = choice("session")
+    echo_guard: EchoGuardMode | None = choice("session")
+
+
+@dataclass(frozen=True)
 class SessionChange:
     """The part of a session's configuration that a client may set."""
 
@@ -158,6 +168,7 @@ class SessionChange:
     translation: Translation | None = None
     captions: CaptionsChange | None = None
     speech: SpeechChange | None = None
+    duplex: Duplex | None = None
 
 
 def merged(old: T, change: T | None) -> T:

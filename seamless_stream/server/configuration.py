@@ -4,31 +4,36 @@ Pure: messages and the checkpoint's capabilities in, a new configuration or a Pr
 changes nothing.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
+from seamless_stream import __version__
 from seamless_stream.engine.engine import check_session, speech_task, target_language
 from seamless_stream.errors import LanguageError, SettingsError
 from seamless_stream.models.base import Capabilities
 from seamless_stream.models.languages import resolve_language
 from seamless_stream.server import opus
 from seamless_stream.server.changes import (
+    MAX_RATE,
+    MIN_RATE,
     AudioFormat,
     CaptionMode,
     CaptionsChange,
+    Duplex,
     Encoding,
     Framing,
     Mode,
     Pacing,
     SessionChange,
     is_given,
+    merged,
     scopes,
 )
 from seamless_stream.server.languages import Languages, Named, apply_translation, single
 from seamless_stream.server.messages import Dialect
-from seamless_stream.server.protocol import ProtocolError
+from seamless_stream.server.protocol import VERSION, ProtocolError
 from seamless_stream.server.tuning import Tuning, describe_backlog, describe_turns
-from seamless_stream.settings import SessionSettings
+from seamless_stream.settings import ServerSettings, SessionSettings
 
 OPENAI_RATE: Final = 24_000  # of both directions, where nothing else is asked for
 NATIVE_RATE: Final = 16_000  # what the model hears and says
@@ -50,6 +55,7 @@ class Configuration:
     voice: int = 0
     mode: Mode | None = None  # None: speech where the language has a voice
     tuning: Tuning = Tuning()
+    duplex: Duplex = Duplex("full", "auto")
     unspoken: tuple[str, ...] | None = None  # as it was at the first audio
 
     @property
@@ -101,6 +107,7 @@ class Configuration:
                 "words": self.has_words,
             },
             "speech": {"backlog": describe_backlog(tuned)},
+            "duplex": asdict(self.duplex),
         }
 
     def _describe_audio(self, tuned: SessionSettings, capabilities: Capabilities) -> dict[str, Any]:
@@ -126,7 +133,9 @@ class Configuration:
 def initial(dialect: Dialect, base: SessionSettings, capabilities: Capabilities) -> Configuration:
     """Before the first session.update; the language is the one of the server's settings, if it has one."""
     rate = OPENAI_RATE if dialect == "openai" else NATIVE_RATE
-    blank = Configuration(input_rate=rate, output_rate=rate, voice=base.speaker)
+    # A client of the OpenAI dialect cannot be told what was silenced.
+    duplex = Duplex("full", "off" if dialect == "openai" else "auto")
+    blank = Configuration(input_rate=rate, output_rate=rate, voice=base.speaker, duplex=duplex)
     if base.task in ("s2tt", "s2st"):
         blank = replace(blank, mode="text" if base.task == "s2tt" else "speech")
     if base.source_language is not None:
@@ -169,6 +178,7 @@ def apply(
             )
     if change.captions is not None:
         new = _with_captions(new, change.captions)
+    new = replace(new, duplex=merged(new.duplex, change.duplex))
     if change.speech is not None:
         new = replace(new, tuning=new.tuning.with_backlog(change.speech.backlog))
     if change.translation is not None:
@@ -276,3 +286,38 @@ def _with_output_format(old: Configuration, wanted: AudioFormat | None) -> Confi
         param = "session.audio.output.format.encoding"
         raise ProtocolError("invalid_value", "`encoding` of output must be s16le.", param=param)
     return replace(old, output_rate=old.output_rate if wanted.rate is None else wanted.rate)
+
+
+def introduce(capabilities: Capabilities, settings: ServerSettings) -> dict[str, Any]:
+    """What session.created tells a client of our own dialect besides the configuration."""
+    return {
+        "server": f"seamless_stream {__version__}",
+        "protocol": {"name": "seamless-stream", "version": VERSION},
+        "capabilities": {
+            "source_languages": list(capabilities.source_languages),
+            "text_targets": list(capabilities.target_languages),
+            "speech_targets": list(capabilities.speech_languages),
+            "input_encodings": ["s16le", "f32le", "mulaw"] + (["opus"] if opus.IS_AVAILABLE else []),
+            "input_rates": [MIN_RATE, MAX_RATE],
+            "voices": capabilities.num_speakers,
+            "features": [
+                "binary_audio",
+                "flush_marker",
+                "resume",
+                "listeners",
+                "multi_target",
+                "framed_input",
+                "clear",
+            ]
+            + (["words"] if capabilities.has_alignment else [])
+            + (["transcription", "two_way"] if "asr" in capabilities.tasks else []),
+        },
+        "limits": {
+            "max_message_bytes": settings.max_message_bytes,
+            "max_messages_per_s": settings.max_messages_per_s,
+            "max_ahead_ms": settings.max_ahead_ms,
+            "max_session_s": settings.max_session_s,
+            "idle_timeout_ms": round(1000 * settings.idle_timeout_s),
+            "replay_bytes": settings.replay_bytes,
+        },
+    }

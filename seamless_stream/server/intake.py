@@ -12,7 +12,10 @@ from typing import Final
 
 import numpy as np
 
+from seamless_stream.audio.echo import EchoGuard
 from seamless_stream.audio.fbank import SAMPLE_RATE
+from seamless_stream.audio.monitor import SoundMonitor
+from seamless_stream.audio.own_speech import HalfDuplex
 from seamless_stream.audio.pcm import Samples, from_bytes
 from seamless_stream.audio.resample import Resampler
 from seamless_stream.server.changes import Encoding
@@ -26,9 +29,7 @@ MAX_TAKEN_SAMPLES: Final = SAMPLE_RATE  # at once
 PACE: Final = 1.1
 CATCH_UP_PACE: Final = 1.5  # after a lost connection
 BURST_S: Final = 10.0
-MAX_PAUSE_S: Final = (
-    60  # that a message may leave out; so much silence may go to the model at once, it costs little
-)
+MAX_PAUSE_S: Final = 60  # that a framed message may leave out
 FIRST_BURST_S: Final = 1.0
 
 
@@ -79,9 +80,22 @@ Item = Samples | int | Mark | Targets  # an int: so many samples of silence in t
 
 
 class Intake:
-    """`push` and `drop` from the connection; `take` towards the worker, `give_back` where it had no room."""
+    """`push` and `drop` from the connection; `take` towards the worker, `give_back` where it had no room.
 
-    def __init__(self, encoding: Encoding, rate: int, max_ahead_ms: int, *, is_paced: bool) -> None:
+    `guard` puts silence in the place of our own voice; `monitor` listens to what comes as it is.
+    """
+
+    def __init__(
+        self,
+        encoding: Encoding,
+        rate: int,
+        max_ahead_ms: int,
+        guard: EchoGuard | HalfDuplex | None = None,
+        monitor: SoundMonitor | None = None,
+        *,
+        is_paced: bool,
+    ) -> None:
+        self._guard, self._monitor = guard, monitor
         opus = OpusDecoder() if encoding == "opus" else None
         self._decode: Callable[[bytes], Samples] = opus or partial(decode, encoding=encoding)
         self._rate = rate
@@ -90,9 +104,8 @@ class Intake:
         self._resampler = Resampler(rate)
         self._items: deque[Item] = deque()
         self._num_waiting = 0
-        self._num_received = self._num_dropped = self._num_come = 0  # samples at the client's rate
+        self._num_received = self._num_dropped = 0  # samples at the client's rate
         self._allowance = FIRST_BURST_S * SAMPLE_RATE
-        self._silence_allowance: float = MAX_PAUSE_S * SAMPLE_RATE
         self._asked_s: float | None = None
         self.num_messages = 0
         self.catches_up = False  # the client sends what it could not send for a while: nothing is dropped
@@ -106,11 +119,6 @@ class Intake:
     def received_samples(self) -> int:
         """The same, at the client's rate."""
         return self._num_received
-
-    @property
-    def come_ms(self) -> int:
-        """Of it, what has come as samples."""
-        return self._num_come * 1000 // self._rate
 
     @property
     def dropped_ms(self) -> int:
@@ -137,22 +145,18 @@ class Intake:
         samples = self._place(self._decode(data), first_sample)
         self.num_messages += 1
         self._num_received += len(samples)
-        self._num_come += len(samples)
-        self._add(self._resampler.push(samples))
+        if self._monitor is not None:
+            self._monitor.push(samples)
+        self._hear(self._resampler.push(samples))
 
     def drop(self, data: bytes, first_sample: int | None = None) -> tuple[int, int]:
         """One message for which there is no room: where it lay on the input clock, from and to, ms."""
         samples = self._place(self._decode(data), first_sample)
         self.num_messages += 1
         start_ms = self.received_ms
-        self._num_come += len(samples)
         self._num_dropped += len(samples)
         self._leave_out(len(samples))
         return start_ms, self.received_ms
-
-    def pause(self, duration_ms: int) -> None:
-        """Nothing was recorded for so long."""
-        self._leave_out(duration_ms * self._rate // 1000)
 
     def _place(self, samples: Samples, first_sample: int | None) -> Samples:
         """What of it is new; where something lies between, that becomes silence."""
@@ -168,9 +172,13 @@ class Intake:
 
     def _leave_out(self, num_samples: int) -> None:
         """So many samples at the client's rate are heard as silence."""
-        self._add(self._resampler.flush())
+        self._settle()
         self._num_received += num_samples
         silence = num_samples * SAMPLE_RATE // self._rate
+        if self._guard is not None:
+            self._guard.skip(silence)
+        if self._monitor is not None:
+            self._monitor.skip(num_samples)
         last = self._items[-1] if self._items else None
         if isinstance(last, int):
             self._items[-1] = last + silence
@@ -180,20 +188,25 @@ class Intake:
     def put(self, item: Mark | Targets) -> None:
         """In its place between the samples."""
         if isinstance(item, Mark):
-            self._add(self._resampler.flush())
+            self._settle()
+        elif self._guard is not None:
+            self._add(self._guard.flush())
         self._items.append(item)
 
     def take(self, now_s: float) -> Samples | Mark | Targets | None:
         """What should go to the worker next; None: nothing now."""
-        self._earn(now_s)
+        if self._asked_s is not None:
+            pace = CATCH_UP_PACE if self.catches_up else PACE
+            earned = (now_s - self._asked_s) * pace * SAMPLE_RATE
+            self._allowance = min(BURST_S * SAMPLE_RATE, self._allowance + earned)
+        self._asked_s = now_s
+        limit = min(MAX_TAKEN_SAMPLES, int(self._allowance)) if self._is_paced else MAX_TAKEN_SAMPLES
         if not self._items:
             return None
         item = self._items.popleft()
         if isinstance(item, Mark | Targets):
             return item
         size: int = item if isinstance(item, int) else len(item)
-        allowance = self._silence_allowance if isinstance(item, int) else self._allowance
-        limit = min(MAX_TAKEN_SAMPLES, int(allowance)) if self._is_paced else MAX_TAKEN_SAMPLES
         if limit < min(size, SAMPLE_RATE // 100):
             self._items.appendleft(item)
             return None
@@ -202,20 +215,11 @@ class Intake:
             size = limit
         if isinstance(item, int):
             samples: Samples = np.zeros(size, np.float32)
-            self._silence_allowance -= size
         else:
             samples = item[:size]
             self._num_waiting -= size
-            self._allowance -= size
+        self._allowance -= size
         return samples
-
-    def _earn(self, now_s: float) -> None:
-        if self._asked_s is not None:
-            pace = CATCH_UP_PACE if self.catches_up else PACE
-            earned = (now_s - self._asked_s) * pace * SAMPLE_RATE
-            self._allowance = min(BURST_S * SAMPLE_RATE, self._allowance + earned)
-            self._silence_allowance = min(MAX_PAUSE_S * SAMPLE_RATE, self._silence_allowance + earned)
-        self._asked_s = now_s
 
     def give_back(self, item: Samples | Mark | Targets) -> None:
         """The worker had no room for what `take` gave."""
@@ -223,6 +227,15 @@ class Intake:
         if isinstance(item, np.ndarray):
             self._num_waiting += len(item)
             self._allowance += len(item)
+
+    def _hear(self, samples: Samples) -> None:
+        self._add(samples if self._guard is None else self._guard.push(samples))
+
+    def _settle(self) -> None:
+        """Nothing waits behind: what resampler and guard hold comes now."""
+        self._hear(self._resampler.flush())
+        if self._guard is not None:
+            self._add(self._guard.flush())
 
     def _add(self, samples: Samples) -> None:
         """Small pieces are joined, so that the worker's inbox holds seconds and not crumbs."""
