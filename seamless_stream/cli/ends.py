@@ -13,6 +13,7 @@ from typing import Any, Literal, get_args
 from rich.console import Console
 
 from seamless_stream.cli import complain
+from seamless_stream.cli.own_voice import OwnVoice
 from seamless_stream.devices import Device, choose, list_devices
 from seamless_stream.engine.metrics import Fact
 from seamless_stream.errors import AudioError, SettingsError
@@ -39,6 +40,7 @@ class Run:
     sinks: list[Sink]
     terminal: TerminalSink
     speaker: SpeakerSink | None
+    voice: OwnVoice | None
     is_paced: bool
     is_quiet: bool
     num_samples: int = 0  # pushed so far
@@ -52,10 +54,12 @@ class Run:
             self.terminal.note(text)
 
     def watch(self) -> None:
-        """Show new warnings of source and loudspeaker; raises AudioError when the loudspeaker has gone."""
+        """Show new warnings of source, loudspeaker and echo; raises AudioError when the loudspeaker has gone."""
         watched = {"source": self.source.warnings}
         if self.speaker is not None:
             watched["speaker"] = self.speaker.warnings
+        if self.voice is not None:
+            watched["voice"] = self.voice.warnings
         for name, warnings in watched.items():
             for warning in warnings[self.num_warned[name] :]:
                 self.terminal.note(f"seamless-stream: note: {warning}")
@@ -107,8 +111,6 @@ def speaker_device(source_name: str, sinks: list[str], source: Source) -> Device
                     f"`--source {source_name}` hears what `--sink {sink}` plays, and would translate itself:"
                     " choose another output (`seamless-stream devices`)."
                 )
-            if isinstance(source, DeviceSource) and source.device.kind == "input":
-                complain("note: the microphone must not hear the loudspeaker: use headphones.")
             return device
     return None
 
@@ -149,6 +151,8 @@ def report(live: Run, notes: Console) -> bool:
     """Tell of both ends; whether the user ended it early. Raises what the source died of."""
     live.speaker = None  # it is closed
     live.watch()
+    if live.voice is not None and live.voice.report:
+        notes.print(live.voice.report, markup=False)
     for end in (live.source, *live.sinks):
         if isinstance(end, DeviceSource | SpeakerSink):
             notes.print(end.report, markup=False)

@@ -26,6 +26,7 @@ from seamless_stream.cli.ends import (
     sink_problems,
     speaker_device,
 )
+from seamless_stream.cli.own_voice import OwnVoice
 from seamless_stream.cli.shared import consoles, load_translator, settings_of
 from seamless_stream.devices import muted_libraries
 from seamless_stream.engine.engine import check_session, speech_task
@@ -94,8 +95,12 @@ def run(arguments: Namespace) -> int:
             close_all([] if speaker is None else [speaker])
             raise
         sinks += [terminal] if speaker is None else [speaker, terminal]
+        voice = None
+        if speaker is not None and isinstance(source, DeviceSource) and settings.guards_echo:
+            voice = OwnVoice()
+            sinks.append(voice)
         is_paced = is_real_time and not source.is_paced
-        live = Run(source, sinks, terminal, speaker, is_paced, arguments.quiet)
+        live = Run(source, sinks, terminal, speaker, voice, is_paced, arguments.quiet)
         log = Log(sinks)
         try:
             _play(live, session, translator, log)
@@ -167,6 +172,8 @@ def _play(live: Run, session: SessionSettings, translator: Translator, log: Log)
                 if not live.source.is_endless:
                     raise
                 live.say("no longer listening; what was said is still translated. Ctrl-C again ends at once.")
+            if live.voice is not None:
+                _push(opened, live.voice.rest())
             opened.finish()
             while not opened.wait(0.2):  # short waits, so that Ctrl-C is heard on every platform
                 pass
@@ -183,7 +190,7 @@ def _listen(live: Run, opened: WorkerSession) -> None:
         live.say("listening; Ctrl-C ends.")
     chunks = live.source.chunks()
     for chunk in paced(chunks) if live.is_paced else chunks:
-        _push(opened, chunk)
+        _push(opened, chunk if live.voice is None else live.voice.filter(chunk))
         live.num_samples += len(chunk)
         live.watch()
 
