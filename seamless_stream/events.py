@@ -44,6 +44,7 @@ class Final:
     )
     # Log probability that this language is what was spoken; None: one language only, or the model cannot say it.
     source_score: float | None = None
+    reason: str = ""  # why the segment has ended, see `SegmentEnded`
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +75,7 @@ class Skipped:
     segment: int
     what: str
     reason: str
+    language: str | None = None  # of speech
 
 
 @dataclass(frozen=True)

@@ -209,6 +209,7 @@ class ServerSettings:
     record_dir: str | None = None  # sessions are stored there, audio and text; None: nothing is stored
     max_record_mb: int = 512  # of one session
     resume_grace_s: float = 90.0  # that a session lives on after its connection broke; 0: not at all
+    resume_url: str | None = None  # told to clients when the server stops: where they may begin again
     replay_bytes: int = 4_194_304  # of what was sent, kept for a client that resumes
     max_listeners: int = 100  # of one session
 
@@ -227,6 +228,7 @@ class ServerSettings:
             ("idle_timeout_s", 0 < self.idle_timeout_s < math.inf, "above 0"),
             ("drain_s", 0 <= self.drain_s < math.inf, "0 or more"),
             ("resume_grace_s", 0 <= self.resume_grace_s < math.inf, "0 or more"),
+            ("resume_url", (self.resume_url or "wss://").startswith(("ws://", "wss://")), "like wss://HOST"),
             ("replay_bytes", self.replay_bytes >= 0, "0 or more"),
             ("max_listeners", self.max_listeners >= 0, "0 or more"),
             (

@@ -29,7 +29,7 @@ from seamless_stream.engine.worker import Worker
 from seamless_stream.server.access import Access
 from seamless_stream.server.app import listening
 from seamless_stream.server.metrics import Metrics
-from seamless_stream.server.served import Service
+from seamless_stream.server.service import Service
 from seamless_stream.settings import ServerSettings, SessionSettings
 
 BAR_MS = 20.0

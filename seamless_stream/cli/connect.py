@@ -148,11 +148,32 @@ def _note(live: Run, message: Incoming) -> None:
     elif isinstance(message, SessionResumed):
         live.terminal.note("seamless-stream: note: connected again.")
     elif isinstance(message, Warn):
-        lost_s = (message.detail.get("end_ms", 0) - message.detail.get("start_ms", 0)) / 1000
-        live.terminal.note(f"seamless-stream: note: the server has dropped {lost_s:.1f} s of sound.")
+        live.terminal.note(f"seamless-stream: note: {_warning(message)}")
     elif isinstance(message, GoAway):
-        live.terminal.note("seamless-stream: note: the server stops; what was said is still translated.")
+        then = f" Begin again at {message.resume_url}." if message.resume_url else ""
+        live.terminal.note(
+            f"seamless-stream: note: the server stops; what was said is still translated.{then}"
+        )
     elif isinstance(message, Error):
         live.terminal.note(f"seamless-stream: note: {message.error.message}")
     elif isinstance(message, SessionClosed) and message.reason != "client":
         live.terminal.note(f"seamless-stream: note: the server has ended the session: {message.reason}.")
+
+
+def _warning(message: Warn) -> str:
+    """In words; codes that newer servers may have stay codes."""
+    detail = message.detail
+    match message.code:
+        case "audio_dropped":
+            lost_s = (detail.get("end_ms", 0) - detail.get("start_ms", 0)) / 1000
+            return f"the server has dropped {lost_s:.1f} s of sound."
+        case "audio_too_fast":
+            return "the sound comes faster than it is spoken; a file needs the pacing `fast`."
+        case "audio_stalled":
+            return "the server gets no sound."
+        case "falling_behind":
+            return "the server cannot keep up." if detail.get("level") else "the server keeps up again."
+        case "speech_backlog":
+            return f"{detail.get('backlog_ms', 0) / 1000:.1f} s of speech wait to be played."
+        case _:
+            return f"the server warns: {message.code}."

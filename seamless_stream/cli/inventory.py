@@ -53,7 +53,7 @@ def _verify(files: CheckpointFiles, out: Console) -> int:
         complain(problem)
     if problems:
         return CheckpointError.exit_status
-    out.print(f"{files.name}: whole ({files.directory})", markup=False)
+    out.print(f"{files.name}: whole, {files.identity} ({files.directory})", markup=False)
     return 0
 
 

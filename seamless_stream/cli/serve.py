@@ -17,7 +17,7 @@ from seamless_stream.server.metrics import Metrics
 from seamless_stream.server.process import serve
 from seamless_stream.server.protocol import ProtocolError
 from seamless_stream.server.recording import Recorder
-from seamless_stream.server.served import Service
+from seamless_stream.server.service import Service
 from seamless_stream.settings import ServerSettings, Task
 
 log = logging.getLogger("seamless_stream.server.serve")
@@ -56,7 +56,8 @@ def run(arguments: Namespace) -> int:
             observers.append(recorder)
             notes.print(f"recording: every session is stored in {server.record_dir}", markup=False)
         worker = stack.enter_context(Worker(translator.engine, observers))
-        service = Service(worker, translator.capabilities, name, settings.session, server, metrics)
+        told = (translator.capabilities, name, settings.session, server, metrics, translator.revision)
+        service = Service(worker, *told)
         try:
             serve(service, Access(server, keys), started)
         except OSError as error:

@@ -268,6 +268,7 @@ class Session:
             raise
 
     def _resume(self, answer: messages.SessionResumed) -> None:
+        self.info = self.info | answer.session  # with the next token
         self._forget(answer.message_seq)
         self._num_written = answer.message_seq
         if answer.gap is not None:
@@ -289,7 +290,9 @@ class Session:
         """One of the server; raises RemoteError."""
         if isinstance(data, bytes):
             self._last_frame += 1
-            self._deliver(self._targets.speech(read_frame(data)))
+            frame = read_frame(data)
+            if frame.pcm:  # else it only says that it was the last one
+                self._deliver(self._targets.speech(frame))
             return
         tree = parse(data)
         self._last_seq = tree.get("seq", self._last_seq)

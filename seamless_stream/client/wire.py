@@ -99,6 +99,8 @@ def _value(hint: Any, value: object, path: str) -> Any:
             raise _wrong(path, "a list")
         return [_value(arguments[0], item, path) for item in value]
     expected = {dict: dict, Literal: str}.get(origin, hint)  # words may be added to a Literal
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)  # JSON has one kind of number
     if not isinstance(value, expected) or (expected is int and isinstance(value, bool)):
         raise _wrong(path, expected.__name__)
     return value
@@ -115,6 +117,7 @@ def _wrong(path: str, what: str) -> RemoteError:
 class Frame:
     """A binary message as it is."""
 
+    flags: int
     place: int  # of the language among the targets
     number: int
     first_sample: int
@@ -127,7 +130,7 @@ def read_frame(data: bytes) -> Frame:
     if len(data) >= HEADER_BYTES:
         version, kind, flags, number, first_sample, segment, size = HEADER.unpack(data[:HEADER_BYTES])
         if (version, kind, size) == (1, OUTPUT_PCM, len(data) - HEADER_BYTES) and not size % 2:
-            return Frame(flags >> 8, number, first_sample, segment, data[HEADER_BYTES:])
+            return Frame(flags & 0xFF, flags >> 8, number, first_sample, segment, data[HEADER_BYTES:])
     raise RemoteError(f"The server must send frames with a header of {HEADER_BYTES} bytes, but does not.")
 
 
@@ -189,7 +192,7 @@ def to_event(message: Incoming) -> events.Event | None:
         case messages.SegmentCancelled():
             return events.Failed(segment, message.message)
         case messages.Skipped():
-            return events.Skipped(segment, message.what, message.reason)
+            return events.Skipped(segment, message.what, message.reason, message.language)
         case messages.TargetChanged():
             return events.TargetsChanged(segment, tuple(message.languages))
     return None

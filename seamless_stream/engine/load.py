@@ -45,14 +45,14 @@ class Overload:
 
 
 class Load:
-    """Time that the model works for a second of a live session's audio, over the last half minute of audio."""
+    """Time that the model works for a second of audio, over the last half minute of it: of live sessions, or of one."""
 
     def __init__(self) -> None:
         self._measures: deque[tuple[float, float]] = deque()  # audio and work, seconds
         self._audio_s = self._busy_s = 0.0
 
     def add(self, audio_s: float, busy_s: float) -> None:
-        """The model worked for `busy_s` while the live sessions heard `audio_s` in all."""
+        """The model worked for `busy_s` while the sessions heard `audio_s` in all."""
         self._measures.append((audio_s, busy_s))
         self._audio_s, self._busy_s = self._audio_s + audio_s, self._busy_s + busy_s
         while self._audio_s - self._measures[0][0] > WINDOW_S:
@@ -61,5 +61,5 @@ class Load:
 
     @property
     def per_session(self) -> float:
-        """Part of the model's time that one live session takes; 0 before anything was measured."""
+        """Part of the model's time that one session takes; 0 before anything was measured."""
         return self._busy_s / self._audio_s if self._audio_s > 0 else 0.0

@@ -117,6 +117,7 @@ class Session:
         self._add_voices()
         self._num_samples = 0  # the session's clock: samples pushed so far
         self._num_segments = 0
+        self._compute_s = 0.0  # of segments that are gone
         self._open: Segment | None = None
         self._is_finishing = False
         self.previous: Listening | None = None  # the last segment that was heard to its end
@@ -150,7 +151,7 @@ class Session:
             if not segment.is_text_done:
                 break
         while self.segments and self.segments[0].is_closed and not self.segments[0].events:
-            self.segments.popleft()
+            self._compute_s += self.segments.popleft().compute_s
         return events
 
     @property
@@ -168,6 +169,11 @@ class Session:
         """Audio of ended segments that is not translated: the driver holds back while it is large."""
         waiting = [s for s in self.segments if s.has_ended and not s.is_text_done]
         return sum(segment.end_samples - segment.start_samples for segment in waiting)
+
+    @property
+    def compute_s(self) -> float:
+        """Time that the model worked for it; what several sessions share is shared equally."""
+        return self._compute_s + sum(segment.compute_s for segment in self.segments)
 
     @property
     def nbytes(self) -> int:
@@ -339,6 +345,7 @@ class Session:
                 compute_s,
                 line.score,
                 self._source_score(line),
+                segment.reason,
             )
         )
 

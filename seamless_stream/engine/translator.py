@@ -153,9 +153,10 @@ class Collector:
 class Translator:
     """One loaded checkpoint and an engine around it. One thread at a time."""
 
-    def __init__(self, model: SpeechTranslator, description: str = "") -> None:
+    def __init__(self, model: SpeechTranslator, description: str = "", revision: str | None = None) -> None:
         self.model = model
         self.description = description  # one line: which checkpoint this is and what it is good for
+        self.revision = revision  # its commit, or what its weights can be told by
         self.engine = Engine(model)
 
     @property
@@ -337,7 +338,7 @@ def load(
     number_type = choose_dtype(dtype, place)
     files = resolve(model, offline=offline)
     loaded = load_files(files, device=place, dtype=number_type, tasks=tasks)
-    return Translator(loaded, files.description)
+    return Translator(loaded, files.description, files.identity)
 
 
 def choose_device(name: str | None) -> torch.device:

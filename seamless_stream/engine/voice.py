@@ -65,7 +65,7 @@ class Voice:
                 reason = (
                     f"the model is too slow: {found.text}" if is_mute else f"speech is behind: {found.text}"
                 )
-                segment.events.append(Skipped(segment.number, "speech", reason))
+                segment.events.append(Skipped(segment.number, "speech", reason, line.language))
                 found = self._look(self._track, pieces, line, position_s, is_mute=is_mute)
             if found is not None:
                 voice = (self._settings.speaker, self._settings.unit_decoding)

@@ -42,6 +42,7 @@ class Progress:
     waiting_s: float = 0.0  # of it not yet heard by the model
     unplayed_s: float = 0.0
     overload_level: int = 0
+    compute_s: float = 0.0  # time that the model worked for it
 
 
 @dataclass(frozen=True)
@@ -176,7 +177,11 @@ class WorkerSession:
             else:
                 session.push(item)
         self.progress = Progress(
-            session.position_s, session.waiting_s, session.unplayed_s, session.overload_level
+            session.position_s,
+            session.waiting_s,
+            session.unplayed_s,
+            session.overload_level,
+            session.compute_s,
         )
         events = session.events()
         if events:

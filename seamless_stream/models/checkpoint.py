@@ -29,6 +29,7 @@ from seamless_stream.models.tensors import (
     PICKLE_FILE,
     SINGLE_FILE,
     TensorFiles,
+    fingerprint,
     load_parameters,
     read_header,
     read_json,
@@ -93,6 +94,11 @@ class CheckpointFiles:
     origin: Origin
     directory: Path
     revision: str | None = None  # commit, of what came from the hub
+
+    @cached_property
+    def identity(self) -> str:
+        """The commit of what came from the hub, else a fingerprint of the weights; for people who compare results."""
+        return self.revision or f"weights:{fingerprint(shard_files(self.directory))}"
 
     @cached_property
     def config(self) -> dict[str, Any]:

@@ -5,6 +5,7 @@ tensor is read straight into its parameter, so that no second copy of the weight
 families: names are translated by the caller's `rename`.
 """
 
+import hashlib
 import json
 import math
 import pickle
@@ -24,6 +25,7 @@ INDEX_FILE = "model.safetensors.index.json"
 PICKLE_FILE = "pytorch_model.bin"  # before safetensors; read with torch's own restricted unpickler only
 MAX_LISTED = 20  # names of one kind that an error message spells out
 MAX_HEADER_BYTES = 100_000_000  # the format's own limit
+FINGERPRINT_PIECES, FINGERPRINT_BYTES = 64, 4096  # of each file
 COMPARED_ELEMENTS = 1 << 22  # at once, where a file holds one tensor twice
 
 DTYPES = {
@@ -127,6 +129,20 @@ def shard_files(directory: Path) -> list[Path]:
             f"`weight_map` in `{directory / INDEX_FILE}` must hold plain file names, but does not."
         )
     return [directory / name for name in sorted(names)]
+
+
+def fingerprint(files: Sequence[Path]) -> str:
+    """16 hexadecimal digits that change with the weights: of sizes and of pieces from all over the files, so that
+    gigabytes need no seconds."""
+    digest = hashlib.sha256()
+    for file in files:
+        num_bytes = file.stat().st_size
+        digest.update(num_bytes.to_bytes(8, "little"))
+        with file.open("rb") as stream:
+            for number in range(FINGERPRINT_PIECES):
+                stream.seek(num_bytes * number // FINGERPRINT_PIECES)
+                digest.update(stream.read(FINGERPRINT_BYTES))
+    return digest.hexdigest()[:16]
 
 
 class TensorFiles:

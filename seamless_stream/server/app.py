@@ -43,7 +43,8 @@ from seamless_stream.server.listeners import Audience, run_listener, stream_even
 from seamless_stream.server.messages import Dialect
 from seamless_stream.server.metrics import CONTENT_TYPE
 from seamless_stream.server.protocol import NATIVE, TRY_LATER, ProtocolError, build, schema
-from seamless_stream.server.served import Service, unknown_session
+from seamless_stream.server.seat import unknown_session
+from seamless_stream.server.service import Service
 from seamless_stream.server.sessions import Sessions
 from seamless_stream.server.tokens import LIFETIME_S, MAX_LIFETIME_S, MIN_LIFETIME_S
 from seamless_stream.settings import Readers

@@ -25,7 +25,9 @@ LISTENED: Final = (
 OPENAI_CLIENT: Final = (
     commands.SessionUpdate,
     commands.AudioAppend,
+    commands.Silence,
     commands.Ping,
+    commands.KeepAlive,
     commands.SessionClose,
 )
 OPENAI_ONLY: Final = (

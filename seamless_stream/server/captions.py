@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from os.path import commonprefix
 from typing import Final
 
+import numpy as np
+
 from seamless_stream import events
 from seamless_stream.audio.pcm import Samples, to_bytes
 from seamless_stream.audio.resample import Resampler
@@ -18,13 +20,17 @@ from seamless_stream.models.base import Capabilities
 from seamless_stream.server import messages
 from seamless_stream.server.changes import CaptionMode
 from seamless_stream.server.languages import Languages
-from seamless_stream.server.messages import Dialect, Role, ServerMessage
-from seamless_stream.server.protocol import audio_frame
+from seamless_stream.server.messages import Dialect, EndReason, Role, ServerMessage
+from seamless_stream.server.protocol import FIRST, LAST, TORN, audio_frame
 from seamless_stream.server.spoken import Spoken
 from seamless_stream.settings import SessionSettings
 
 # Languages that put no space between sentences.
 UNSPACED: Final = frozenset({"cmn", "cmn_Hant", "yue", "jpn", "tha", "lao", "khm", "mya"})
+
+# Of the engine's; the end of its stream has reasons of its own.
+REASONS: Final[dict[str, EndReason]] = {"silence": "silence", "soft_max": "pause", "hard_max": "max_length"}
+NOTHING: Final = np.zeros(0, np.float32)
 
 Outgoing = ServerMessage | bytes
 
@@ -46,6 +52,7 @@ class Line:
     resampler: Resampler | None = None
     first_sample: int = 0  # of its speech on the output clock
     num_samples: int = 0
+    has_frames: bool = False
 
 
 @dataclass
@@ -89,6 +96,10 @@ class Captions:
     mode: CaptionMode = "stable+unstable"
     min_interval_ms: int = 0  # between updates of one line of which nothing is settled
     pre_roll_ms: int = 300  # of a segment, before its speech
+    age_ms: Callable[[int], int] = lambda place_ms: (
+        0
+    )  # for how long the audio up to a place of the input is here
+    ended_by: EndReason = "close"  # what ends the engine's stream now, if it ends
     on_speech: Callable[[events.Speech, int], None] | None = (
         None  # told of what is said, by the target's place
     )
@@ -102,6 +113,9 @@ class Captions:
     _codes: tuple[str, ...] | None = None  # what the engine's session writes; None: there is none yet
     _targets_of: dict[tuple[str, ...], tuple[str, ...]] = field(default_factory=dict)
     _now_s: float = 0.0
+    _torn: set[int] = field(
+        default_factory=set
+    )  # output clocks on which speech was left out since the last frame
     _has_text: set[Role | None] = field(default_factory=set)
 
     @property
@@ -161,7 +175,10 @@ class Captions:
                 line.is_held = False
             yield messages.SegmentCancelled(segment.name, event.message)
         elif isinstance(event, events.Skipped):
-            yield messages.Skipped(segment.name, event.what, event.reason)
+            if event.what == "speech" and event.language in segment.targets:
+                self._torn.add(segment.targets.index(event.language))
+            language = None if event.language is None else self._name(event.language)
+            yield messages.Skipped(segment.name, event.what, event.reason, language)
         elif isinstance(event, events.Decided):
             segment.decided[event.language] = event
         elif isinstance(event, events.TargetsChanged):
@@ -269,6 +286,7 @@ class Captions:
         is_first = not line.stable
         line.stable, line.rev, line.is_held = event.text, line.rev + 1, False
         yield from self._delta(added, role, is_first=is_first, code=event.language, elapsed_ms=elapsed_ms)
+        end_ms = self._ms(event.end_s)
         yield messages.SegmentFinal(
             segment.name,
             self._name(event.language),
@@ -277,10 +295,15 @@ class Captions:
             added,
             event.text,
             self._ms(event.start_s),
-            self._ms(event.end_s),
+            end_ms,
+            self._reason(event.reason),
+            self.age_ms(end_ms),
             self._words(segment, event),
             None if segment.source is None else self._name(segment.source),
         )
+
+    def _reason(self, reason: str) -> EndReason:
+        return REASONS.get(reason, self.ended_by)
 
     def _words(self, segment: Segment, final: events.Final) -> list[messages.Word] | None:
         """When each word was said, to a frame of the encoder; None: not asked for, or not known."""
@@ -324,6 +347,7 @@ class Captions:
         for segment in self._segments.values():
             segment.is_silent = True
             segment.speech.clear()
+        self._torn |= self.clocks.keys()
         return [self.clocks.get(place, 0) for place in range(max(1, len(self.targets)))]
 
     def _speak(self, event: events.Speech, segment: Segment, elapsed_ms: int) -> Iterator[Outgoing]:
@@ -342,13 +366,18 @@ class Captions:
         yield from self._say(line.resampler.push(event.samples), segment, line, place, elapsed_ms)
 
     def _say(
-        self, samples: Samples, segment: Segment, line: Line, place: int, elapsed_ms: int
+        self, samples: Samples, segment: Segment, line: Line, place: int, elapsed_ms: int, flags: int = 0
     ) -> Iterator[Outgoing]:
-        if not len(samples):
+        if not len(samples) and (not flags or self.dialect != "native"):
             return
         pcm = to_bytes(samples)
         if self.dialect == "native":
-            yield audio_frame(self._num_frames, place, self.clocks[place], segment.number, pcm)
+            if len(samples) and place in self._torn:
+                self._torn.remove(place)
+                flags |= TORN
+            flags |= 0 if line.has_frames else FIRST
+            line.has_frames = True
+            yield audio_frame(self._num_frames, place, self.clocks[place], segment.number, pcm, flags)
         else:
             text = base64.b64encode(pcm).decode("ascii")
             yield messages.OutputAudioDelta(text, self.output_rate, elapsed_ms)
@@ -362,11 +391,13 @@ class Captions:
         for code, line in segment.lines.items():
             if line.resampler is not None:
                 place = segment.targets.index(code)
-                yield from self._say(line.resampler.flush(), segment, line, place, elapsed_ms)
+                rest = NOTHING if segment.is_silent else line.resampler.flush()
+                # Which samples are the last is known only now: to hold them back would make all speech late.
+                yield from self._say(rest, segment, line, place, elapsed_ms, LAST)
                 name = self._name(code)
                 yield messages.SegmentAudioDone(segment.name, name, line.first_sample, line.num_samples)
         times = (self._ms(event.start_s), self._ms(event.end_s))
-        yield messages.SegmentEnded(segment.name, *times, event.reason)
+        yield messages.SegmentEnded(segment.name, *times, self._reason(event.reason))
         del self._segments[event.segment]
 
     def _name(self, code: str) -> str:

@@ -29,6 +29,15 @@ class AudioAppend:
 
 
 @dataclass(frozen=True)
+class Silence:
+    """Nothing was recorded for a while: it is heard as silence."""
+
+    type: ClassVar[str] = "session.input_audio_buffer.silence"
+    duration_ms: int
+    event_id: str | None = None
+
+
+@dataclass(frozen=True)
 class Flush:
     """Finish all audio so far and say so; the session goes on."""
 
@@ -43,6 +52,14 @@ class Ping:
 
     type: ClassVar[str] = "ping"
     id: str | None = None
+    event_id: str | None = None
+
+
+@dataclass(frozen=True)
+class KeepAlive:
+    """The client is there; without an answer."""
+
+    type: ClassVar[str] = "KeepAlive"
     event_id: str | None = None
 
 
@@ -83,6 +100,15 @@ class SessionResume:
 
 
 ClientMessage = (
-    SessionUpdate | AudioAppend | Flush | Ping | SessionClose | OutputPlayed | OutputClear | SessionResume
+    SessionUpdate
+    | AudioAppend
+    | Silence
+    | Flush
+    | Ping
+    | KeepAlive
+    | SessionClose
+    | OutputPlayed
+    | OutputClear
+    | SessionResume
 )
 CLIENT_MESSAGES: Final = {kind.type: kind for kind in typing.get_args(ClientMessage)}

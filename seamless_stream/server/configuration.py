@@ -7,15 +7,12 @@ changes nothing.
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
-from seamless_stream import __version__
 from seamless_stream.engine.engine import check_session, speech_task, target_language
 from seamless_stream.errors import LanguageError, SettingsError
 from seamless_stream.models.base import Capabilities
 from seamless_stream.models.languages import resolve_language
 from seamless_stream.server import opus
 from seamless_stream.server.changes import (
-    MAX_RATE,
-    MIN_RATE,
     AudioFormat,
     CaptionMode,
     CaptionsChange,
@@ -31,9 +28,9 @@ from seamless_stream.server.changes import (
 )
 from seamless_stream.server.languages import Languages, Named, apply_translation, single
 from seamless_stream.server.messages import Dialect
-from seamless_stream.server.protocol import VERSION, ProtocolError
+from seamless_stream.server.protocol import ProtocolError
 from seamless_stream.server.tuning import Tuning, describe_backlog, describe_turns
-from seamless_stream.settings import ServerSettings, SessionSettings
+from seamless_stream.settings import SessionSettings
 
 OPENAI_RATE: Final = 24_000  # of both directions, where nothing else is asked for
 NATIVE_RATE: Final = 16_000  # what the model hears and says
@@ -286,38 +283,3 @@ def _with_output_format(old: Configuration, wanted: AudioFormat | None) -> Confi
         param = "session.audio.output.format.encoding"
         raise ProtocolError("invalid_value", "`encoding` of output must be s16le.", param=param)
     return replace(old, output_rate=old.output_rate if wanted.rate is None else wanted.rate)
-
-
-def introduce(capabilities: Capabilities, settings: ServerSettings) -> dict[str, Any]:
-    """What session.created tells a client of our own dialect besides the configuration."""
-    return {
-        "server": f"seamless_stream {__version__}",
-        "protocol": {"name": "seamless-stream", "version": VERSION},
-        "capabilities": {
-            "source_languages": list(capabilities.source_languages),
-            "text_targets": list(capabilities.target_languages),
-            "speech_targets": list(capabilities.speech_languages),
-            "input_encodings": ["s16le", "f32le", "mulaw"] + (["opus"] if opus.IS_AVAILABLE else []),
-            "input_rates": [MIN_RATE, MAX_RATE],
-            "voices": capabilities.num_speakers,
-            "features": [
-                "binary_audio",
-                "flush_marker",
-                "resume",
-                "listeners",
-                "multi_target",
-                "framed_input",
-                "clear",
-            ]
-            + (["words"] if capabilities.has_alignment else [])
-            + (["transcription", "two_way"] if "asr" in capabilities.tasks else []),
-        },
-        "limits": {
-            "max_message_bytes": settings.max_message_bytes,
-            "max_messages_per_s": settings.max_messages_per_s,
-            "max_ahead_ms": settings.max_ahead_ms,
-            "max_session_s": settings.max_session_s,
-            "idle_timeout_ms": round(1000 * settings.idle_timeout_s),
-            "replay_bytes": settings.replay_bytes,
-        },
-    }

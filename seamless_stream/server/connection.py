@@ -16,7 +16,8 @@ from seamless_stream.server import protocol
 from seamless_stream.server.commands import SessionResume
 from seamless_stream.server.listeners import shut
 from seamless_stream.server.protocol import ProtocolError
-from seamless_stream.server.served import ServedSession, unknown_session
+from seamless_stream.server.seat import unknown_session
+from seamless_stream.server.served import ServedSession
 
 log = logging.getLogger(__name__)
 

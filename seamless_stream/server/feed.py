@@ -7,16 +7,19 @@ delivers comes by `call_soon_threadsafe`. Knows no messages of the wire.
 import asyncio
 import time
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
 
 import numpy as np
 
 from seamless_stream.audio.fbank import SAMPLE_RATE
+from seamless_stream.engine.load import Load
 from seamless_stream.engine.worker import Progress, Worker, WorkerSession
 from seamless_stream.errors import BusyError, SeamlessStreamError
 from seamless_stream.events import Event
 from seamless_stream.server.intake import Intake, Mark, Targets
 from seamless_stream.settings import SessionSettings
+
+MEASURE_S: Final = 1.0  # of audio between two looks at the work that it needs
 
 
 class Owner(Protocol):
@@ -50,7 +53,9 @@ class Feed:
         self._owner = owner
         self._name = name
         self._session: WorkerSession | None = None
-        self._mark: Mark | None = None  # the worker finishes what came before it
+        self.mark: Mark | None = None  # the worker finishes what came before it
+        self._load = Load()
+        self._measured = (0.0, 0.0)  # audio and work of the present engine session when it was last looked at
         self._num_pushed = 0  # samples at 16 kHz, also those of engine sessions before the present one
         self._is_closed = False
 
@@ -58,6 +63,12 @@ class Feed:
     def progress(self) -> Progress:
         """Of the present engine session."""
         return Progress() if self._session is None else self._session.progress
+
+    @property
+    def realtime_factor(self) -> float:
+        """Seconds that the model has worked lately for each second of this session's audio."""
+        self._measure(MEASURE_S)
+        return self._load.per_session
 
     @property
     def elapsed_s(self) -> float:
@@ -70,6 +81,11 @@ class Feed:
         progress = self.progress
         return self.offset_s + max(0.0, progress.position_s - progress.waiting_s)
 
+    @property
+    def untaken_s(self) -> float:
+        """What the worker was given and has not looked at yet."""
+        return max(0.0, self._num_pushed / SAMPLE_RATE - self.elapsed_s)
+
     def put(self, item: Mark | Targets) -> None:
         """In its place between the samples."""
         self.intake.put(item)
@@ -77,7 +93,7 @@ class Feed:
 
     def pump(self) -> None:
         """Hand the worker what it may have now."""
-        while self._mark is None and not self._is_closed:
+        while self.mark is None and not self._is_closed:
             item = self.intake.take(time.monotonic())
             if item is None:
                 return
@@ -106,7 +122,7 @@ class Feed:
         try:
             if isinstance(item, Mark):
                 is_taken = self._session.finish(timeout_s=0)
-                self._mark = item if is_taken else None
+                self.mark = item if is_taken else None
             elif isinstance(item, Targets):
                 is_taken = self._session.change_targets(item.codes, timeout_s=0)
             else:
@@ -135,13 +151,21 @@ class Feed:
         """Everything of the engine's session is delivered."""
         if self._is_closed:
             return
+        self._measure(0.0)
+        self._measured = (0.0, 0.0)
         self._session = None
-        if error is None and self._mark is not None:
-            mark, self._mark = self._mark, None
+        if error is None and self.mark is not None:
+            mark, self.mark = self.mark, None
             self._reach(mark)
             self.pump()
         else:
             self._owner.fail(error)
+
+    def _measure(self, least_s: float) -> None:
+        progress, (audio_s, compute_s) = self.progress, self._measured
+        if progress.position_s - audio_s > least_s:
+            self._load.add(progress.position_s - audio_s, progress.compute_s - compute_s)
+            self._measured = progress.position_s, progress.compute_s
 
     def _reach(self, mark: Mark) -> None:
         self.offset_s = self._num_pushed / SAMPLE_RATE

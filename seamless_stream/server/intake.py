@@ -29,7 +29,9 @@ MAX_TAKEN_SAMPLES: Final = SAMPLE_RATE  # at once
 PACE: Final = 1.1
 CATCH_UP_PACE: Final = 1.5  # after a lost connection
 BURST_S: Final = 10.0
-MAX_PAUSE_S: Final = 60  # that a framed message may leave out
+MAX_PAUSE_S: Final = (
+    60  # that a message may leave out; so much silence may go to the model at once, it costs little
+)
 FIRST_BURST_S: Final = 1.0
 
 
@@ -104,8 +106,9 @@ class Intake:
         self._resampler = Resampler(rate)
         self._items: deque[Item] = deque()
         self._num_waiting = 0
-        self._num_received = self._num_dropped = 0  # samples at the client's rate
+        self._num_received = self._num_dropped = self._num_come = 0  # samples at the client's rate
         self._allowance = FIRST_BURST_S * SAMPLE_RATE
+        self._silence_allowance: float = MAX_PAUSE_S * SAMPLE_RATE
         self._asked_s: float | None = None
         self.num_messages = 0
         self.catches_up = False  # the client sends what it could not send for a while: nothing is dropped
@@ -119,6 +122,11 @@ class Intake:
     def received_samples(self) -> int:
         """The same, at the client's rate."""
         return self._num_received
+
+    @property
+    def come_ms(self) -> int:
+        """Of it, what has come as samples."""
+        return self._num_come * 1000 // self._rate
 
     @property
     def dropped_ms(self) -> int:
@@ -145,6 +153,7 @@ class Intake:
         samples = self._place(self._decode(data), first_sample)
         self.num_messages += 1
         self._num_received += len(samples)
+        self._num_come += len(samples)
         if self._monitor is not None:
             self._monitor.push(samples)
         self._hear(self._resampler.push(samples))
@@ -154,9 +163,14 @@ class Intake:
         samples = self._place(self._decode(data), first_sample)
         self.num_messages += 1
         start_ms = self.received_ms
+        self._num_come += len(samples)
         self._num_dropped += len(samples)
         self._leave_out(len(samples))
         return start_ms, self.received_ms
+
+    def pause(self, duration_ms: int) -> None:
+        """Nothing was recorded for so long."""
+        self._leave_out(duration_ms * self._rate // 1000)
 
     def _place(self, samples: Samples, first_sample: int | None) -> Samples:
         """What of it is new; where something lies between, that becomes silence."""
@@ -195,18 +209,15 @@ class Intake:
 
     def take(self, now_s: float) -> Samples | Mark | Targets | None:
         """What should go to the worker next; None: nothing now."""
-        if self._asked_s is not None:
-            pace = CATCH_UP_PACE if self.catches_up else PACE
-            earned = (now_s - self._asked_s) * pace * SAMPLE_RATE
-            self._allowance = min(BURST_S * SAMPLE_RATE, self._allowance + earned)
-        self._asked_s = now_s
-        limit = min(MAX_TAKEN_SAMPLES, int(self._allowance)) if self._is_paced else MAX_TAKEN_SAMPLES
+        self._earn(now_s)
         if not self._items:
             return None
         item = self._items.popleft()
         if isinstance(item, Mark | Targets):
             return item
         size: int = item if isinstance(item, int) else len(item)
+        allowance = self._silence_allowance if isinstance(item, int) else self._allowance
+        limit = min(MAX_TAKEN_SAMPLES, int(allowance)) if self._is_paced else MAX_TAKEN_SAMPLES
         if limit < min(size, SAMPLE_RATE // 100):
             self._items.appendleft(item)
             return None
@@ -215,11 +226,20 @@ class Intake:
             size = limit
         if isinstance(item, int):
             samples: Samples = np.zeros(size, np.float32)
+            self._silence_allowance -= size
         else:
             samples = item[:size]
             self._num_waiting -= size
-        self._allowance -= size
+            self._allowance -= size
         return samples
+
+    def _earn(self, now_s: float) -> None:
+        if self._asked_s is not None:
+            pace = CATCH_UP_PACE if self.catches_up else PACE
+            earned = (now_s - self._asked_s) * pace * SAMPLE_RATE
+            self._allowance = min(BURST_S * SAMPLE_RATE, self._allowance + earned)
+            self._silence_allowance = min(MAX_PAUSE_S * SAMPLE_RATE, self._silence_allowance + earned)
+        self._asked_s = now_s
 
     def give_back(self, item: Samples | Mark | Targets) -> None:
         """The worker had no room for what `take` gave."""

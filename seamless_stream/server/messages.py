@@ -8,6 +8,17 @@ from typing import Any, ClassVar, Literal
 
 Dialect = Literal["openai", "native"]
 Role = Literal["source", "target"]
+WarningCode = Literal[
+    "audio_dropped",
+    "audio_too_fast",
+    "audio_stalled",
+    "falling_behind",
+    "speech_backlog",
+    "clipping",
+    "no_speech",
+    "echo_suspected",
+]
+EndReason = Literal["silence", "pause", "max_length", "flush", "close", "drain"]
 ErrorType = Literal["invalid_request_error", "authentication_error", "rate_limit_error", "server_error"]
 
 
@@ -108,6 +119,8 @@ class SegmentFinal(Caption):
     text: str
     start_ms: int
     end_ms: int
+    reason: EndReason
+    lag_ms: int
     words: list[Word] | None = None
     source_language: str | None = None  # what was spoken, where that is known
 
@@ -137,7 +150,7 @@ class SegmentEnded(OfSegment):
     type: ClassVar[str] = "segment.ended"
     start_ms: int
     end_ms: int
-    reason: str
+    reason: EndReason
 
 
 @dataclass(frozen=True)
@@ -226,6 +239,7 @@ class Heartbeat:
     input_queue_ms: int
     speech_backlog_ms: int
     overload_level: int
+    realtime_factor: float
 
 
 @dataclass(frozen=True)
@@ -233,7 +247,7 @@ class Warn:
     """Something the client should know; `detail` depends on `code`."""
 
     type: ClassVar[str] = "warning"
-    code: Literal["audio_dropped", "clipping", "no_speech", "echo_suspected"]
+    code: WarningCode
     detail: dict[str, int]
 
 
@@ -269,6 +283,7 @@ class GoAway:
     type: ClassVar[str] = "session.go_away"
     reason: Literal["drain"]
     time_left_ms: int
+    resume_url: str | None = None
 
 
 @dataclass(frozen=True)

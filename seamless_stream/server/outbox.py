@@ -10,7 +10,7 @@ from typing import Final
 
 from seamless_stream.server import messages
 from seamless_stream.server.messages import Dialect, Gap, ServerMessage
-from seamless_stream.server.protocol import BAD_MESSAGE, ProtocolError, write
+from seamless_stream.server.protocol import BAD_MESSAGE, ProtocolError, replayed, write
 
 RELIEF: Final = 8  # of the bytes allowed, one part of so many: beyond it what can be spared is left out
 SPARED: Final = (messages.AudioAck, messages.Heartbeat)
@@ -145,7 +145,8 @@ class Outbox:
         first_seq = num_texts - self._sent.num_texts
         first_frame = num_frames - (len(self._sent) - self._sent.num_texts)
         for _ in range(min(num_missed, len(self._sent))):
-            self._waiting.push_front(self._sent.pop())
+            data = self._sent.pop()
+            self._waiting.push_front(replayed(data) if isinstance(data, bytes) else data)
         if num_lost <= 0:
             return None
         return Gap(last_seq + 1, first_seq - 1, last_frame + 1, first_frame - 1)

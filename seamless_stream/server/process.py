@@ -18,7 +18,7 @@ from typing import Final
 from seamless_stream.errors import SettingsError
 from seamless_stream.server.access import Access, load_keys
 from seamless_stream.server.app import listening
-from seamless_stream.server.served import Service
+from seamless_stream.server.service import Service
 from seamless_stream.settings import ServerSettings
 
 log = logging.getLogger(__name__)

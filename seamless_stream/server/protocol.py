@@ -81,6 +81,8 @@ HEADER_BYTES: Final = HEADER.size
 INPUT_PCM: Final = 1
 OUTPUT_PCM: Final = 2
 INPUT_OPUS: Final = 3
+# Flags of output frames.
+FIRST, LAST, TORN, REPLAYED = 1, 2, 4, 8  # of its segment; speech was left out before it; sent before
 
 
 def input_frame(data: bytes, encoding: Encoding) -> tuple[bytes, int]:
@@ -94,10 +96,18 @@ def input_frame(data: bytes, encoding: Encoding) -> tuple[bytes, int]:
     raise ProtocolError("misframed_audio", text, close_code=BAD_MESSAGE)
 
 
-def audio_frame(seq: int, place: int, first_sample: int, segment: int, pcm: bytes) -> bytes:
+def audio_frame(seq: int, place: int, first_sample: int, segment: int, pcm: bytes, flags: int) -> bytes:
     """Translated speech with its header; `seq` counts binary frames, `first_sample` is on the output clock of the
     language that has this place among the targets."""
-    return HEADER.pack(1, OUTPUT_PCM, place << 8, seq & 0xFFFFFFFF, first_sample, segment, len(pcm)) + pcm
+    return (
+        HEADER.pack(1, OUTPUT_PCM, place << 8 | flags, seq & 0xFFFFFFFF, first_sample, segment, len(pcm))
+        + pcm
+    )
+
+
+def replayed(frame: bytes) -> bytes:
+    """The same frame, once more."""
+    return frame[:2] + bytes([frame[2] | REPLAYED]) + frame[3:]
 
 
 # --- parsing

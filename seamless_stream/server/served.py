@@ -8,52 +8,31 @@ import asyncio
 import logging
 import secrets
 import time
-from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
-from seamless_stream.engine.worker import Worker
 from seamless_stream.errors import BusyError, SeamlessStreamError
 from seamless_stream.events import Event
-from seamless_stream.models.base import Capabilities
 from seamless_stream.server import commands, messages, protocol
 from seamless_stream.server.captions import Captions, Outgoing, ms
 from seamless_stream.server.changes import SessionChange
 from seamless_stream.server.commands import ClientMessage
-from seamless_stream.server.configuration import apply, initial, introduce
+from seamless_stream.server.configuration import apply, initial
 from seamless_stream.server.feed import Feed
-from seamless_stream.server.intake import Intake, Mark, Targets
+from seamless_stream.server.intake import MAX_PAUSE_S, Intake, Mark, Targets
 from seamless_stream.server.listeners import Audience
 from seamless_stream.server.messages import Dialect, ServerMessage
-from seamless_stream.server.metrics import Metrics
 from seamless_stream.server.outbox import Outbox
 from seamless_stream.server.protocol import ProtocolError
 from seamless_stream.server.pulse import Pulse
+from seamless_stream.server.seat import Reader, Seat, unknown_session
+from seamless_stream.server.service import Service
 from seamless_stream.server.sound import Sound
-from seamless_stream.settings import ServerSettings, SessionSettings
+from seamless_stream.settings import SessionSettings
 
 log = logging.getLogger(__name__)
 
 TICK_S: Final = 0.1
 MIN_CATCH_UP_S: Final = 10.0  # after a lost connection: what the client kept is on its way
-
-
-@dataclass(frozen=True)
-class Service:
-    """What all sessions share."""
-
-    worker: Worker
-    capabilities: Capabilities
-    model: str  # its name
-    session: SessionSettings
-    settings: ServerSettings
-    metrics: Metrics = field(default_factory=Metrics)
-
-
-class Reader(Protocol):
-    """The connection that a session has now."""
-
-    def end(self, code: int) -> None:
-        """Close it; the session goes on."""
 
 
 class ServedSession:
@@ -62,7 +41,6 @@ class ServedSession:
     def __init__(self, service: Service, dialect: Dialect, change: SessionChange | None = None) -> None:
         settings = service.settings
         self.id = f"sess_{secrets.token_hex(12)}"
-        self.token = f"rt_{secrets.token_urlsafe(24)}"  # who has it may resume
         self.listen_token = f"lt_{secrets.token_urlsafe(24)}"  # who has it may read the captions
         self.audience = Audience(settings.max_listeners)
         self.dialect = dialect
@@ -74,21 +52,19 @@ class ServedSession:
         self._config = initial(dialect, service.session, service.capabilities)
         if change is not None:
             self._config = apply(self._config, change, service.session, service.capabilities, is_open=False)
-        self._captions = Captions(dialect, self._config.output_rate)
+        self._captions = Captions(dialect, self._config.output_rate, age_ms=self._age_ms)
         self._feed: Feed | None = None  # from the first audio on
         self._closing: str | None = None  # why no more audio is taken
         replay_bytes = settings.replay_bytes if dialect == "native" else 0
         self.outbox = Outbox(dialect, settings.max_unsent_bytes, replay_bytes)
         self._sound = Sound(self._captions)
         self._opened_s = time.monotonic()
-        self._pulse = Pulse(self._opened_s)
+        self._pulse = Pulse(self._opened_s, settings.max_ahead_ms)
+        self._max_backlog_ms = 0  # of unplayed speech
         self.expires_at = int(time.time()) + settings.max_session_s
-        self._reader: Reader | None = None
-        self.left_s: float | None = self._opened_s  # since when it has no connection
-        self._resumed_s = 0.0
+        self.seat = Seat(self._opened_s)
         self.heard_s = self._opened_s  # when the last message came
         self.num_messages = 0  # of the client
-        self.epoch = 0  # connections so far
         self._note_captions()
         self._send(messages.SessionCreated(self._describe(is_first=True)))
 
@@ -116,16 +92,12 @@ class ServedSession:
 
     def attach(self, reader: Reader) -> None:
         """A connection is there; one before it is closed."""
-        if self._reader is not None:
-            self._reader.end(protocol.TAKEN_OVER)
-        self._reader, self.left_s = reader, None
-        self.epoch += 1
+        self.seat.take(reader, time.monotonic())
 
     def detach(self, reader: Reader, *, is_left: bool) -> None:
         """It is no longer there; `is_left`: the client will not come back."""
-        if reader is not self._reader:
-            return  # another one has followed it
-        self._reader, self.left_s = None, time.monotonic()
+        if not self.seat.leave(reader, time.monotonic()):
+            return
         can_resume = self.dialect == "native" and self.settings.resume_grace_s > 0
         has_failed = self.finished.is_set() and self.close_code not in (protocol.NORMAL, protocol.RESTART)
         if is_left or has_failed or not can_resume:
@@ -141,23 +113,25 @@ class ServedSession:
 
     def resume(self, reader: Reader, message: commands.SessionResume) -> list[str]:
         """Another connection in the place of a broken one: what it is told first; raises ProtocolError."""
-        is_right = secrets.compare_digest(message.token.encode(), self.token.encode())
-        if not is_right or self.dialect != "native" or self.gone.is_set():
+        if not self.seat.admits(message.token) or self.dialect != "native" or self.gone.is_set():
             raise unknown_session()
         gap = self.outbox.rewind(message.last_seq, message.last_frame)
         self.attach(reader)
-        self._resumed_s = time.monotonic()
+        self.seat.rotate(message.token)
         received = (0, 0, 0)
         if self._feed is not None:
             intake = self._feed.intake
             intake.catches_up = True
             received = (intake.num_messages, intake.received_samples, intake.received_ms)
-        resumed = messages.SessionResumed(self._describe(), self.epoch, self.num_messages, *received, gap)
-        log.info("session resumed", extra={"session": self.id, "connection": self.epoch})
+        epoch = self.seat.epoch
+        resumed = messages.SessionResumed(
+            self._describe() | {"resume": self._resume_with}, epoch, self.num_messages, *received, gap
+        )
+        log.info("session resumed", extra={"session": self.id, "connection": epoch})
         first: list[ServerMessage] = [resumed]
         if gap is not None:
             first.append(self.audience.transcript.snapshot())
-        return [protocol.write(each, f"r{self.epoch}_{n}", with_seq=False) for n, each in enumerate(first)]
+        return [protocol.write(each, f"r{epoch}_{n}", with_seq=False) for n, each in enumerate(first)]
 
     @property
     def has_room(self) -> bool:
@@ -175,7 +149,7 @@ class ServedSession:
         """The server stops: finish what was said, then close."""
         if self._closing is None:
             left_ms = ms(self.settings.drain_s)
-            self._send(messages.GoAway("drain", left_ms))
+            self._send(messages.GoAway("drain", left_ms, self.settings.resume_url))
             self.close_code = protocol.RESTART
             self._finish("drain")
 
@@ -195,6 +169,7 @@ class ServedSession:
         """One message of the client."""
         if self.finished.is_set():
             return
+        self.seat.confirm()
         self.num_messages += 1
         self.heard_s = time.monotonic()
         try:
@@ -240,6 +215,10 @@ class ServedSession:
             self._audio(protocol.payload(message))
         elif isinstance(message, commands.SessionUpdate):
             self._update(message)
+        elif isinstance(message, commands.Silence):
+            self._pause(message)
+        elif isinstance(message, commands.KeepAlive):
+            pass  # as with Deepgram, whose word it is
         elif isinstance(message, commands.Ping):
             self._send(messages.Pong(message.id))
         elif isinstance(message, commands.SessionClose):
@@ -259,6 +238,7 @@ class ServedSession:
             self._send(messages.OutputCleared(self._captions.silence()))
             self._sound.clear()
         else:
+            self._pulse.arrivals.paused()
             self._put(Mark(message.marker))
 
     def _update(self, message: commands.SessionUpdate) -> None:
@@ -288,6 +268,29 @@ class ServedSession:
         return self.dialect == "native" and self._config.pacing == "realtime" and not catches_up
 
     def _audio(self, data: bytes, first_sample: int | None = None) -> None:
+        feed = self._open_feed()
+        intake, before_ms = feed.intake, feed.intake.come_ms
+        if self._drops and not intake.has_room:
+            start_ms, end_ms = intake.drop(data, first_sample)
+            self._service.metrics.dropped((end_ms - start_ms) / 1000)
+            self._pulse.dropped(start_ms, end_ms)
+        else:
+            intake.push(data, first_sample)
+        self._pulse.arrivals.came(intake.come_ms - before_ms, intake.received_ms, time.monotonic())
+        feed.pump()
+
+    def _pause(self, message: commands.Silence) -> None:
+        longest_ms = 1000 * MAX_PAUSE_S
+        if not 1 <= message.duration_ms <= longest_ms:
+            text = f"`duration_ms` must be 1 to {longest_ms}, but is {message.duration_ms}."
+            raise ProtocolError("invalid_value", text, param="duration_ms")
+        feed = self._open_feed()
+        feed.intake.pause(message.duration_ms)
+        self._pulse.arrivals.was_silent(message.duration_ms, feed.intake.received_ms, time.monotonic())
+        feed.pump()
+
+    def _open_feed(self) -> Feed:
+        """Raises ProtocolError where there can be no audio now."""
         if self._closing is not None:
             raise ProtocolError("session_closing", "The session is closing and takes no more audio.")
         if self._config.code is None:
@@ -296,14 +299,8 @@ class ServedSession:
                 "`session.audio.output.language` must be set before audio is sent.",
                 param="session.audio.output.language",
             )
-        feed = self._feed = self._feed or self._begin()
-        if self._drops and not feed.intake.has_room:
-            start_ms, end_ms = feed.intake.drop(data, first_sample)
-            self._service.metrics.dropped((end_ms - start_ms) / 1000)
-            self._pulse.dropped(start_ms, end_ms)
-        else:
-            feed.intake.push(data, first_sample)
-        feed.pump()
+        self._feed = self._feed or self._begin()
+        return self._feed
 
     def _begin(self) -> Feed:
         """The first audio: what was only a default is now fixed."""
@@ -321,6 +318,7 @@ class ServedSession:
     def _engine_settings(self) -> SessionSettings:
         settings = self._config.settings(self._service.session, self._service.capabilities)
         self._captions.begin(settings)
+        self._max_backlog_ms = ms(settings.speech.max_backlog_s)
         return settings
 
     def _put(self, item: Mark | Targets) -> None:
@@ -339,10 +337,18 @@ class ServedSession:
         """What the model has made of the audio."""
         assert self._feed is not None
         elapsed_ms, now_s = ms(self._feed.elapsed_s), time.monotonic()
+        if self._feed.mark is not None:
+            is_flush = self._feed.mark.marker is not None
+            self._captions.ended_by = (
+                "flush" if is_flush else "drain" if self._closing == "drain" else "close"
+            )
         for event in new:
             for message in self._captions.convert(event, elapsed_ms, now_s):
                 self._sound.note(message)
                 self._send(message)
+
+    def _age_ms(self, place_ms: int) -> int:
+        return round(self._pulse.arrivals.age_ms(place_ms, time.monotonic()))
 
     def reached(self, mark: Mark) -> None:
         """All before the mark is translated and sent."""
@@ -373,8 +379,8 @@ class ServedSession:
     # Sending.
 
     def _send(self, message: Outgoing) -> None:
-        if not self.outbox.put(message) and self._reader is not None:
-            self._reader.end(protocol.SLOW_READER)
+        if not self.outbox.put(message):
+            self.seat.end(protocol.SLOW_READER)
         if not isinstance(message, bytes):
             self.audience.tell(message)
 
@@ -387,7 +393,7 @@ class ServedSession:
         if self._feed is not None:
             intake = self._feed.intake
             self._feed.pump()
-            if intake.catches_up and now_s - self._resumed_s > MIN_CATCH_UP_S:
+            if intake.catches_up and now_s - self.seat.taken_s > MIN_CATCH_UP_S:
                 intake.catches_up = intake.waiting_ms > 1000
             for warning in self._sound.warnings(ms(self._feed.heard_s)):
                 self._send(warning)
@@ -395,12 +401,16 @@ class ServedSession:
             for message in self._captions.due(now_s):
                 self._send(message)
             unplayed_ms = self._sound.unplayed_ms
+            is_live = self._config.pacing == "realtime" and self.seat.is_taken and self._closing is None
+            if self._feed is not None and is_live:
+                self._pulse.watch(now_s, self._feed, unplayed_ms, self._max_backlog_ms)
             for message in self._pulse.beat(now_s, self._feed, self.num_messages, unplayed_ms):
                 self._send(message)
 
     def _check_time(self, now_s: float) -> None:
         settings = self.settings
-        if self.left_s is not None and now_s - self.left_s > settings.resume_grace_s:
+        left_s = self.seat.left_s
+        if left_s is not None and now_s - left_s > settings.resume_grace_s:
             self.leave()
         elif now_s - self._opened_s > settings.max_session_s and not self.finished.is_set():
             text = f"A session may last {settings.max_session_s} s."
@@ -418,14 +428,12 @@ class ServedSession:
         described = self._config.describe(service.session, service.capabilities)
         session |= described if self.dialect == "native" else {"audio": described["audio"]}
         if is_first and self.dialect == "native":
-            session |= introduce(service.capabilities, service.settings)
-            session["resume"] = {"token": self.token, "grace_ms": ms(self.settings.resume_grace_s)}
+            session |= service.introduce()
+            session["resume"] = self._resume_with
             path = f"/v1/realtime/translations/{self.id}/captions"
             session["listen"] = {"token": self.listen_token, "path": path}
         return session
 
-
-def unknown_session() -> ProtocolError:
-    """What a connection hears that wants to go on with a session which is not there, or not its own."""
-    text = "There is no such session, or its time is over, or the token is another one's."
-    return ProtocolError("unknown_session", text, close_code=protocol.UNKNOWN)
+    @property
+    def _resume_with(self) -> dict[str, Any]:
+        return {"token": self.seat.token, "grace_ms": ms(self.settings.resume_grace_s)}

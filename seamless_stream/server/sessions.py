@@ -11,7 +11,8 @@ from contextlib import suppress
 from seamless_stream.server.access import Access
 from seamless_stream.server.changes import SessionChange
 from seamless_stream.server.messages import Dialect
-from seamless_stream.server.served import ServedSession, Service
+from seamless_stream.server.served import ServedSession
+from seamless_stream.server.service import Service
 
 
 class Sessions:
@@ -77,7 +78,7 @@ class Sessions:
             session.leave()
 
     def _longest_left(self, owner: str) -> ServedSession | None:
-        left = [(s.left_s, s) for s in self if s.left_s is not None and self._owners[s.id] == owner]
+        left = [(s.seat.left_s, s) for s in self if s.seat.left_s is not None and self._owners[s.id] == owner]
         return min(left, key=lambda pair: pair[0])[1] if left else None
 
     def _forget(self, session_id: str) -> None:

@@ -1,6 +1,7 @@
 """Where checkpoints come from, what is wrong with damaged ones, and the registry that loads them."""
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,10 +10,11 @@ import huggingface_hub
 import pytest
 import torch
 from huggingface_hub import constants
+from safetensors.torch import load_file, save_file
 
 from seamless_stream.errors import CheckpointError
 from seamless_stream.models import checkpoint, registry
-from seamless_stream.models.checkpoint import KNOWN, list_checkpoints, pull, resolve, verify
+from seamless_stream.models.checkpoint import KNOWN, CheckpointFiles, list_checkpoints, pull, resolve, verify
 from seamless_stream.models.families import TASKS_OF_FAMILY
 from tests.models.hub import HUB_ID, Hub, read_files, serve
 from tools.make_random_checkpoint import make_checkpoint
@@ -264,3 +266,13 @@ def test_damaged_config(copy: Path, text: str) -> None:
     (copy / "config.json").write_text(text)
     with pytest.raises(CheckpointError, match=r"config\.json` must (be JSON|hold a JSON object)"):
         registry.load_model(str(copy), device="cpu", dtype=torch.float32)
+
+
+def test_weights_are_told_apart_by_more_than_their_shapes(tiny: Path, copy: Path) -> None:
+    identity = resolve(str(copy)).identity
+    assert identity == resolve(str(tiny)).identity and re.fullmatch("weights:[0-9a-f]{16}", identity)
+    for shard in copy.glob("model*.safetensors"):
+        trained = {name: tensor + 1 for name, tensor in load_file(shard).items()}
+        save_file(trained, shard)
+    assert resolve(str(copy)).identity != identity
+    assert CheckpointFiles("x", "hub", copy, "a" * 40).identity == "a" * 40

@@ -10,7 +10,7 @@ from seamless_stream.server.access import Access, Key
 from seamless_stream.server.app import App, listening
 from seamless_stream.server.metrics import Metrics
 from seamless_stream.server.process import load_tls
-from seamless_stream.server.served import Service
+from seamless_stream.server.service import Service
 from seamless_stream.settings import EngineSettings, ServerSettings, SessionSettings
 from tests.fakes import FakeTranslator
 

@@ -10,11 +10,12 @@ import pytest
 
 from seamless_stream.audio.pcm import Samples, to_bytes
 from seamless_stream.audio.resample import Resampler
-from seamless_stream.events import Decided, Final, SegmentEnded, SegmentStarted, Speech
+from seamless_stream.events import Decided, Event, Final, SegmentEnded, SegmentStarted, Skipped, Speech
 from seamless_stream.server.captions import Captions
 from seamless_stream.server.intake import MAX_PAUSE_S, Intake
+from seamless_stream.server.messages import SegmentEnded as Ended
 from seamless_stream.server.messages import SegmentFinal, Word
-from seamless_stream.server.protocol import HEADER, HEADER_BYTES
+from seamless_stream.server.protocol import FIRST, HEADER, HEADER_BYTES, LAST, TORN
 from seamless_stream.server.pulse import Pulse
 from tests.engine.test_engine import TALK
 from tests.server.serving import running
@@ -94,10 +95,9 @@ def test_framed_messages_know_their_place() -> None:
             return await until(socket, "session.closed")
 
     whole, parts = asyncio.run(scenario(*frames)), asyncio.run(scenario(*twice))
+    blank = {"seq": 0, "event_id": "", "lag_ms": 0}
     for kind in ("segment.final", "segment.audio_done"):
-        assert [item | {"seq": 0, "event_id": ""} for item in of(whole, kind)] == [
-            item | {"seq": 0, "event_id": ""} for item in of(parts, kind)
-        ]
+        assert [item | blank for item in of(whole, kind)] == [item | blank for item in of(parts, kind)]
     assert len(of(whole, "segment.final")) == 3 and not of(parts, "error")
 
 
@@ -152,7 +152,8 @@ def test_what_was_cleared_is_not_spoken_and_what_follows_is() -> None:
     rest = [spoken(0), SegmentEnded(0, 0.0, 1.0, "silence"), SegmentStarted(1, 2.0), spoken(1)]
     after = [message for event in rest for message in captions.convert(event, 0)]
     frames = [HEADER.unpack(m[:HEADER_BYTES]) for m in found + after if isinstance(m, bytes)]
-    assert [(frame[4], frame[5]) for frame in frames] == [(0, 0), (1_600, 1)]
+    assert [(frame[4], frame[5]) for frame in frames] == [(0, 0), (1_600, 0), (1_600, 1)]
+    assert frames[1][6] == 0  # it only says that the first is over
 
 
 def test_clear_is_answered_and_the_heartbeat_counts_what_was_not_played() -> None:
@@ -166,10 +167,61 @@ def test_clear_is_answered_and_the_heartbeat_counts_what_was_not_played() -> Non
             [*_, cleared] = await until(socket, "output_audio.cleared")
             assert cleared["next_samples"] == [said] and said > 0
             [session] = list(server.app._sessions)
-            beats = Pulse(0.0).beat(9.0, None, 0, session._sound.unplayed_ms)
+            beats = Pulse(0.0, 10_000).beat(9.0, None, 0, session._sound.unplayed_ms)
             return json.loads(json.dumps(next(beat.__dict__ for beat in beats)))  # type: ignore[no-any-return]
 
     assert asyncio.run(scenario())["speech_backlog_ms"] == 100
+
+
+def test_frames_say_where_they_stand() -> None:
+    captions = Captions("native", 16_000, targets=("spa", "eng"))
+    speech = np.ones(320, np.float32)
+    events: list[Event] = [
+        SegmentStarted(0, 0.0),
+        Speech(0, "spa", speech, 16_000),
+        Speech(0, "eng", speech, 16_000),
+        Skipped(0, "speech", "speech is behind: x", "eng"),
+        Speech(0, "spa", speech, 16_000),
+        SegmentEnded(0, 0.0, 1.0, "silence"),
+        SegmentStarted(1, 2.0),
+        Speech(1, "spa", speech, 16_000),
+        Speech(1, "eng", speech, 16_000),
+    ]
+    found = [message for event in events for message in captions.convert(event, 0)]
+    [next_spa, _] = captions.silence()
+    late: list[Event] = [
+        Speech(1, "spa", speech, 16_000),
+        SegmentEnded(1, 2.0, 3.0, "end_of_stream"),
+        SegmentStarted(2, 4.0),
+        Speech(2, "spa", speech, 16_000),
+    ]
+    found += [message for event in late for message in captions.convert(event, 0)]
+    headers = [HEADER.unpack(frame[:HEADER_BYTES]) for frame in found if isinstance(frame, bytes)]
+    told = [(segment, flags >> 8, flags & 0xFF, size // 2) for _, _, flags, _, _, segment, size in headers]
+    assert told == [
+        *[(0, 0, FIRST, 320), (0, 1, FIRST, 320), (0, 0, 0, 320), (0, 0, LAST, 0), (0, 1, LAST, 0)],
+        *[(1, 0, FIRST, 320), (1, 1, FIRST | TORN, 320)],  # what was skipped lies before it
+        *[(1, 0, LAST, 0), (1, 1, LAST, 0), (2, 0, FIRST | TORN, 320)],  # the client has cleared
+    ]
+    assert headers[-1][4] == next_spa
+
+
+def test_a_final_says_why_and_how_late() -> None:
+    captions = Captions("native", 16_000, targets=("spa",), age_ms=lambda place_ms: place_ms // 10)
+    told = []
+    for number, (reason, ended_by) in enumerate(
+        [("silence", "close"), ("soft_max", "close"), ("hard_max", "drain")]
+        + [("end_of_stream", by) for by in ("flush", "close", "drain")]
+    ):
+        captions.ended_by = ended_by  # type: ignore[assignment]
+        final = Final(number, "spa", "Hola.", 1.0, 3.0, reason=reason)
+        events: list[Event] = [SegmentStarted(number, 1.0), final, SegmentEnded(number, 1.0, 3.0, reason)]
+        messages = [message for event in events for message in captions.convert(event, 0)]
+        told += [
+            (m.reason, getattr(m, "lag_ms", None)) for m in messages if isinstance(m, SegmentFinal | Ended)
+        ]
+    reasons = ["silence", "pause", "max_length", "flush", "close", "drain"]
+    assert told == [(reason, lag_ms) for reason in reasons for lag_ms in (300, None)]
 
 
 def test_words_have_times() -> None:

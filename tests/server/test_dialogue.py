@@ -191,7 +191,7 @@ def test_who_spoke_is_found_at_the_end_and_speech_waits_for_it(
     found = [message for event in events for message in captions.convert(event, 0)]
     kinds = ["frame" if isinstance(message, bytes) else message.type for message in found]
     assert kinds == [
-        *("segment.started", "segment.direction", "segment.final", "segment.final", "frame"),
+        *("segment.started", "segment.direction", "segment.final", "segment.final", "frame", "frame"),
         *("segment.audio_done", "segment.ended"),
     ]
     assert found[1].source_language == source and found[1].is_detected  # type: ignore[union-attr]

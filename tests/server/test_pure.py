@@ -52,6 +52,19 @@ def test_floats_that_are_no_samples_become_samples() -> None:
     assert decode(data, "f32le").tolist() == [0, 1, -1, 0.5, 1]
 
 
+def test_a_pause_does_not_hold_up_what_comes_behind_it() -> None:
+    """A minute of silence is told when it is over: the model has it at once, and then the speech."""
+    intake = Intake("s16le", 16_000, 10_000, is_paced=True)
+    intake.pause(60_000)
+    intake.push(b"\x01\x01" * 1_600)
+    taken = [intake.take(0.0) for _ in range(61)]
+    assert [len(item) for item in taken if isinstance(item, np.ndarray)] == [16_000] * 60 + [1_600]
+    assert not np.any(taken[59]) and np.any(taken[60])
+    intake.pause(60_000)  # but not as often as it likes
+    assert intake.take(0.0) is None
+    assert [intake.take(10.0) is None for _ in range(12)] == [False] * 11 + [True]
+
+
 def test_dropped_audio_becomes_silence_of_its_length() -> None:
     intake = Intake("s16le", 16_000, 1_000, is_paced=False)
     intake.push(b"\x01\x01" * 16_000)

@@ -3,7 +3,8 @@
 import asyncio
 import json
 import random
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake
 from seamless_stream.audio.pcm import to_bytes
 from seamless_stream.server.messages import Gap, Pong
 from seamless_stream.server.outbox import Outbox
-from seamless_stream.server.protocol import HEADER, HEADER_BYTES, NATIVE, ProtocolError
+from seamless_stream.server.protocol import HEADER, HEADER_BYTES, NATIVE, REPLAYED, ProtocolError
 from tests.engine.test_engine import TALK
 from tests.server.proxy import Plan, bad_network
 from tests.server.serving import Server, running
@@ -56,6 +57,7 @@ class Client:
                 answer = json.loads(await socket.recv())
                 assert answer["type"] == "session.resumed" and answer["gap"] is None and "seq" not in answer
                 self.resumed.append(answer)
+                self.session |= answer["session"]  # with the next token
                 first = answer["message_seq"]
             sending = asyncio.create_task(self._speak(socket, first))
             try:
@@ -93,26 +95,28 @@ class Client:
 def test_two_hundred_cuts_lose_nothing_and_double_nothing() -> None:
     """8 sessions of 25 cuts, at random bytes of either direction."""
 
-    async def session(server: Server, cuts: int, seed: int) -> tuple[Any, int, int]:
+    async def session(server: Server, cuts: int, seed: int) -> tuple[Any, int, int, int]:
         plan = Plan(random.Random(seed), cuts, 12_000, 3_000)
         async with bad_network(server.port, plan) as (proxy, port):
             client = Client(server.url.replace(str(server.port), str(port)))
             async with asyncio.timeout(3 * PATIENCE_S):
                 await client.run()
-            return client.result, proxy.num_cuts, len(client.resumed)
+            num_replayed = sum(frame[2] & REPLAYED > 0 for frame in client.frames)
+            return client.result, proxy.num_cuts, len(client.resumed), num_replayed
 
     async def scenario() -> tuple[list[Any], Any]:
         async with running(resume_grace_s=20) as server:
-            uncut, _, _ = await session(server, 0, 0)
+            uncut, *_ = await session(server, 0, 0)
             return [await session(server, 25, seed) for seed in range(8)], uncut
 
     found, uncut = asyncio.run(scenario())
     finals, speech, usage = uncut
     assert len(finals) == 6 and len(speech) > 10_000 and usage["dropped_ms"] == 0
-    for result, _, _ in found:
+    for result, *_ in found:
         assert result == uncut
-    assert sum(cuts for _, cuts, _ in found) == 200
-    assert sum(resumed for _, _, resumed in found) >= 100  # others cut a handshake, or what had not begun
+    assert sum(cuts for _, cuts, _, _ in found) == 200
+    assert sum(replayed for *_, replayed in found) > 0
+    assert sum(resumed for _, _, resumed, _ in found) >= 100  # others cut a handshake, or what had not begun
 
 
 def test_another_connection_takes_over() -> None:
@@ -168,6 +172,42 @@ def test_who_may_not_resume() -> None:
     assert asyncio.run(scenario()) == [unknown, unknown, ("invalid_value", 4400), unknown, unknown]
 
 
+def test_a_token_is_good_until_the_client_shows_that_it_has_the_next() -> None:
+    async def scenario() -> tuple[list[Any], list[Any]]:
+        async with running() as server, native(server) as first:
+            session = (await until(first, "session.created"))[0]["session"]
+            address = f"{server.url}?resume={session['id']}"
+
+            @asynccontextmanager
+            async def resumed(token: str) -> AsyncIterator[tuple[ClientConnection, Any]]:
+                async with connect(address, subprotocols=[NATIVE]) as socket:  # type: ignore[list-item]
+                    hello = {"type": "session.resume", "token": token}
+                    await send(socket, hello | {"last_seq": 0, "last_frame": -1})
+                    yield socket, json.loads(await socket.recv())
+                    socket.transport.abort()  # a close would end the session
+
+            tokens, codes = [session["resume"]["token"]], []
+            for _ in range(3):  # the answer is lost each time
+                async with resumed(tokens[0]) as (_, answer):
+                    tokens.append(answer["session"]["resume"]["token"])
+            for token in (tokens[2], tokens[3]):  # only the newest, and the one that got it
+                async with resumed(token) as (socket, answer):
+                    codes.append(answer.get("error", answer).get("code"))
+                    if answer["type"] == "session.resumed":
+                        tokens.append(answer["session"]["resume"]["token"])
+                        await send(socket, {"type": "ping"})
+                        await until(socket, "pong")
+            for token in (tokens[0], tokens[3], tokens[4]):
+                async with resumed(token) as (_, answer):
+                    codes.append(answer.get("error", answer).get("code"))
+            return tokens, codes
+
+    tokens, codes = asyncio.run(scenario())
+    assert len(set(tokens)) == 5
+    unknown = "unknown_session"
+    assert codes == [unknown, None, unknown, unknown, None]
+
+
 def test_what_is_no_longer_kept_is_a_gap_and_the_text_comes_as_a_whole() -> None:
     async def scenario() -> tuple[Any, Any, list[Any]]:
         async with running(replay_bytes=600) as server:
@@ -190,7 +230,7 @@ def test_what_is_no_longer_kept_is_a_gap_and_the_text_comes_as_a_whole() -> None
     again = before.index(of(before, "input_audio.flushed")[0]) + 1
     assert before[again]["seq"] == gap["to_seq"] + 1  # the replay begins behind the gap
     assert [s["text"] for s in snapshot["segments"]] == [
-        f["text"] for f in of(found[:again], "segment.final")
+        f["text"] for f in of(before[:again], "segment.final")
     ]
     assert snapshot["is_whole"] and not snapshot["open"]
 

@@ -11,7 +11,8 @@ from typing import Literal
 
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
-from seamless_stream.client.conformance import basics, choices, sessions, sharing  # noqa: F401  these fill the list
+# These fill the list.
+from seamless_stream.client.conformance import basics, choices, life, sessions, sharing  # noqa: F401
 from seamless_stream.client.conformance.target import CHECKS, Broken, Check, Target, Unsuited
 from seamless_stream.errors import RemoteError
 

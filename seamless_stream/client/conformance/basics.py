@@ -11,12 +11,13 @@ from seamless_stream.server.protocol import NATIVE
 
 @check
 async def speaks_first(target: Target) -> None:
-    """session.created comes first, with id, capabilities, limits, and a token to resume."""
+    """session.created comes first, with id, capabilities, limits, the model's revision, and a token to resume."""
     async with target.socket() as wire:
         need(wire.socket.subprotocol == NATIVE, f"the subprotocol is {wire.socket.subprotocol}")
         created = await wire.until("session.created")
         need(len(wire.texts) == 1, "something came before session.created")
-        missing = {"id", "audio", "capabilities", "limits", "resume", "protocol"} - set(created["session"])
+        promised = {"id", "audio", "capabilities", "limits", "resume", "protocol", "model_revision"}
+        missing = promised - set(created["session"])
         need(not missing, f"session lacks {', '.join(sorted(missing))}")
 
 

@@ -92,6 +92,39 @@ async def places_its_speech(target: Target) -> None:
 
 
 @check
+async def flags_its_frames(target: Target) -> None:
+    """The first frame of a segment says so, and its last one, which may be empty; none is a replay without a resume."""
+    wire = await whole(target)
+    if not wire.frames:
+        raise Unsuited(f"{target.language} has no voice here")
+    for number in {frame.segment for frame in wire.frames}:
+        flags = [frame.flags for frame in wire.frames if frame.segment == number]
+        need([each & 1 for each in flags] == [1] + [0] * (len(flags) - 1), f"s{number}: first in {flags}")
+        need([each & 2 for each in flags] == [0] * (len(flags) - 1) + [2], f"s{number}: last in {flags}")
+        need(not any(each & 8 for each in flags), f"s{number}: replayed in {flags}")
+
+
+@check
+async def says_why_a_segment_ends(target: Target) -> None:
+    """segment.final has a reason and a lag; what a flush cuts off ends by it, as does what the close cuts off."""
+    wire = await whole(target)
+    known = "silence", "pause", "max_length", "flush", "close", "drain"
+    finals, ends = wire.of("segment.final"), wire.of("segment.ended")
+    reasons = {end["segment_id"]: end["reason"] for end in ends}
+    for final in finals:
+        name, reason = final["segment_id"], final["reason"]
+        need(
+            reason in known and reason == reasons.get(name),
+            f"{name}: final {reason}, end {reasons.get(name)}",
+        )
+        need(final["lag_ms"] >= 0, f"{name}: lag_ms is {final['lag_ms']}")
+    [flushed] = wire.of("input_audio.flushed")
+    before = [final["reason"] for final in finals if final["seq"] < flushed["seq"]]
+    need(before[-1] in ("silence", "flush"), f"the last segment before the flush ends by {before[-1]}")
+    need(finals[-1]["reason"] in ("silence", "close"), f"the last segment ends by {finals[-1]['reason']}")
+
+
+@check
 async def flushes(target: Target) -> None:
     """input_audio.flushed comes behind all that was said, with its marker; ids and times go on after it."""
     wire = await whole(target)

@@ -64,6 +64,26 @@ async def guards_its_sessions(target: Target) -> None:
 
 
 @check
+async def changes_its_tokens(target: Target) -> None:
+    """Each resume gives another token; the one before is refused once a message came behind the resume."""
+    async with target.socket() as first:
+        session = (await first.until("session.created"))["session"]
+        tokens = [session["resume"]["token"]]
+        for _ in range(2):  # the first time it is as if the answer had been lost
+            async with _again(target, session, first, tokens[0]) as wire:
+                tokens.append((await wire.until("session.resumed"))["session"]["resume"]["token"])
+                wire.socket.transport.abort()
+        need(len(set(tokens)) == 3, "a token comes twice")
+        async with _again(target, session, first, tokens[2]) as wire:
+            await wire.until("session.resumed")
+            await wire.say({"type": "ping", "id": "p"})
+            await wire.until("pong", id="p")
+            async with _again(target, session, first, tokens[2]) as thief:
+                code = await thief.closed()
+                need(code == 4404, f"an old token is closed with {code}")
+
+
+@check
 async def tells_listeners(target: Target) -> None:
     """Who has the listen token gets a snapshot and then the captions; a wrong token is refused with 404."""
     async with target.socket(is_configured=True) as wire:

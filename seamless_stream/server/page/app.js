@@ -126,7 +126,7 @@ function showLevel() {
   $("times").textContent = clock(run?.client?.sentMs ?? 0);
 }
 
-function showLag({ behindMs, captionMs, speechMs, waitingS }) {
+function showLag({ behindMs, captionMs, speechMs, waitingS, factor }) {
   if (behindMs === null) return;
   const gauge = $("lag");
   gauge.style.setProperty("--part", Math.min(1, behindMs / MAX_LAG_MS).toFixed(3));
@@ -139,6 +139,7 @@ function showLag({ behindMs, captionMs, speechMs, waitingS }) {
   if (captionMs !== null) more.push(`The last caption was finished ${seconds(captionMs)} after its sentence.`);
   if (speechMs !== null) more.push(`It was spoken ${seconds(speechMs)} after the sentence began.`);
   if (waitingS > 1) more.push(`${waitingS.toFixed(0)} s of speech wait.`);
+  if (factor) more.push(`A second of sound takes the model ${factor.toFixed(2)} s.`);
   gauge.parentElement.title = more.join("\n");
 }
 
@@ -173,6 +174,8 @@ async function start() {
 // Of the others the gauge tells enough, or there is nothing that somebody in front of the page could do.
 const WARNINGS = {
   audio_dropped: ({ start_ms, end_ms }) => `The server is too busy and left out ${((end_ms - start_ms) / 1000).toFixed(1)} s.`,
+  audio_stalled: () => "The server hears nothing of this page any more.",
+  falling_behind: ({ level }) => (level ? "The server is too busy to keep up." : "The server keeps up again."),
   clipping: () => "The microphone is too loud: turn it down, or speak from further away.",
   echo_suspected: () => "The microphone hears the translation: use headphones, or tick “I use loudspeakers”.",
   no_speech: ({ level_dbfs }) => (level_dbfs <= DEAD_DBFS ? "No sound comes in: is the microphone muted?" : "Nobody was heard for half a minute: is it the right microphone?"),

@@ -359,6 +359,7 @@ export class TranslationClient extends EventTarget {
     const view = new DataView(data);
     if (data.byteLength < HEADER_BYTES || view.getUint8(0) !== 1 || view.getUint8(1) !== OUTPUT_PCM) return;
     this.#lastFrame = view.getUint32(4, true);
+    if (data.byteLength === HEADER_BYTES) return; // it only says that the segment's speech is over
     this.#tell("audio", {
       samples: toFloats(new Int16Array(data, HEADER_BYTES)),
       rate: this.#options.output.rate,

@@ -3,7 +3,7 @@
  *
  * Knows no document. Tells by events of its own: those of the client (see `client.js`), and
  *   `level`  `{rms}`      what is heard, fifty times a second
- *   `lag`    `{behindMs, captionMs, speechMs, waitingS}` how late it is; null where nothing is known yet
+ *   `lag`    `{behindMs, captionMs, speechMs, waitingS, factor}` how late it is; null where nothing is known yet
  *   `speak`  `{key}`      the segment that is spoken now; null: silence
  *   `end`    `{error}`    it is over; null: as it should be
  */
@@ -28,7 +28,7 @@ export class Run extends EventTarget {
   #source = null;
   #player = null;
   #client = null;
-  #lag = { behindMs: null, captionMs: null, speechMs: null, waitingS: 0 };
+  #lag = { behindMs: null, captionMs: null, speechMs: null, waitingS: 0, factor: null };
   #starts = new Map(); // key of a segment -> where it began, until it is spoken
   #spoken = null;
   #isStopping = false;
@@ -105,6 +105,7 @@ export class Run extends EventTarget {
     this.#client.addEventListener("audio", ({ detail }) => {
       this.#player?.push(detail.samples, this.#keyOf(detail));
     });
+    this.#client.addEventListener("heartbeat", ({ detail }) => this.#tellLag({ factor: detail.realtime_factor ?? null }));
     this.#client.addEventListener("audio.ack", ({ detail }) => {
       this.#tellLag({ behindMs: Math.max(0, this.#client.sentMs - detail.processed_ms - detail.offset_ms) });
     });
