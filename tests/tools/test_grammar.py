@@ -3,6 +3,7 @@
 They check the sentences and the choice of them, not any speech made from them.
 """
 
+import hashlib
 import random
 
 import pytest
@@ -64,6 +65,22 @@ def test_agreement_and_contraction(grammar: Grammar) -> None:
     assert flats["I want a green umbrella."] == "Quiero un paraguas verde."
     metres = all_of(grammar, "It is {minutes} minutes from {place.the}.")
     assert metres["It is five minutes from the beach."] == "Está a cinco minutos de la playa."
+
+
+def test_english_article_agrees_with_the_word_behind_it(grammar: Grammar) -> None:
+    want = all_of(grammar, "I want a {anycolor} {clothing}.")
+    assert "I want an orange scarf." in want and "I want a green umbrella." in want
+    children = all_of(grammar, "I have a {childage}-year-old daughter and a {childage2}-year-old son.")
+    assert "I have an eight-year-old daughter and an eleven-year-old son." in children
+    assert speak_english.finish("a university and a euro and a hat") == "a university and a euro and a hat"
+
+
+def test_a_key_outlives_a_better_finish(grammar: Grammar) -> None:
+    """Hours of speech lie under these keys; this one was given before the article agreed."""
+    [template] = [t for t in grammar.templates if t.text["eng"] == "I want a {anycolor} {clothing}."]
+    phrases = [make_phrase(grammar, template, index) for index in range(template.size)]
+    [coat] = [phrase for phrase in phrases if phrase.text["eng"] == "I want an orange coat."]
+    assert coat.key == "shopping-" + hashlib.sha1(b"I want a orange coat.").hexdigest()[:10]
 
 
 def test_weekdays_agree_with_their_article(grammar: Grammar) -> None:

@@ -45,9 +45,13 @@ class Grammar:
         """The sentence of instance `index` (0 to size - 1) in each language."""
         chosen = self._choose(template, index)
         return {
-            language: _finish(language, _fill(text, language, chosen))
+            language: _begin(LANGUAGES[language].finish(_fill(text, language, chosen)))
             for language, text in template.text.items()
         }
+
+    def unfinished(self, template: Template, index: int) -> str:
+        """The English sentence of an instance before its language's finishing touches."""
+        return _begin(_fill(template.text["eng"], "eng", self._choose(template, index)))
 
     def _choose(self, template: Template, index: int) -> dict[str, Value]:
         if not 0 <= index < template.size:
@@ -75,8 +79,8 @@ def _fill(text: str, language: str, chosen: dict[str, Value]) -> str:
     return _SLOT.sub(replace, text)
 
 
-def _finish(language: str, text: str) -> str:
-    text = LANGUAGES[language].finish(text)
+def _begin(text: str) -> str:
+    """With a capital letter."""
     first = _FIRST_LETTER.search(text)
     assert first is not None, text
     return text[: first.start()] + first[0].upper() + text[first.end() :]

@@ -3,6 +3,8 @@
 The functions that every language module has are those of `language.Language`; knows nothing of templates.
 """
 
+import re
+
 from tools.phrasebook.grammar.language import Forms
 
 NUMBER_FORMS: tuple[str, ...] = ("",)
@@ -17,6 +19,8 @@ _ORDINALS = (
     "fourteenth fifteenth sixteenth seventeenth eighteenth nineteenth twentieth"
 ).split()
 _CURRENCIES = ("euros", "dollars", "pounds")
+_VOWEL = r"(?!uni|use|euro|one)[aeiou]"  # as it sounds
+_ARTICLE = re.compile(rf"\b([Aa]) (?={_VOWEL})")
 
 
 def number(value: int, form: str = "") -> str:
@@ -45,7 +49,7 @@ def plural(singular: str) -> str:
 
 def noun(singular: str, many: str, gender: str) -> Forms:
     """With its articles and demonstratives."""
-    one = "an" if singular[0] in "aeiou" and not singular.startswith(("uni", "euro", "one")) else "a"
+    one = "an" if re.match(_VOWEL, singular) else "a"
     many = many or plural(singular)
     return {
         "": singular, "s": many, "a": f"{one} {singular}", "the": f"the {singular}",
@@ -92,5 +96,5 @@ def year(value: int) -> Forms:
 
 
 def finish(text: str) -> str:
-    """What happens between the words of a filled template: nothing."""
-    return text
+    """The article before a number or an adjective: "an eight-year-old", "an orange scarf"."""
+    return _ARTICLE.sub(r"\1n ", text)
