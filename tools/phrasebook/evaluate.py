@@ -1,18 +1,18 @@
 """Measure the phrasebook checkpoint on held-out speech and write the table of its model card.
 
-    python -m tools.phrasebook.evaluate --work DIR [--model DIR] [--parts text speech human] [--limit N]
+    python -m tools.phrasebook.evaluate --work DIR [--model DIR] [--parts text speech human] [--limit N] [--pairs ...]
 
 Everything runs through the product's own loader and decoder (greedy). Word error rate is over lower-cased words without
 punctuation (jiwer), BLEU is sacrebleu's with its signature. `speech` lets Whisper base transcribe what the checkpoint
-says (never a dependency of the product), beside the target voice itself; `human` reads what Debian's
-asterisk-core-sounds-{en,es}-g722 packages ship: numbers, days, months, single words by one speaker a language.
+says (never a dependency of the product), beside the target voice itself; `human` reads what people recorded
+(human.py). Languages are those of the checkpoint; translation is measured, both ways, between `--pairs` of them.
 """
 
 import argparse
 import json
 import re
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,69 +28,13 @@ from seamless_stream.models.registry import load_model
 from seamless_stream.models.seamless_m4t.model import SeamlessM4T
 from seamless_stream.settings import DecodingSettings
 from tools.phrasebook.corpus import DEFAULT_WORK
-from tools.phrasebook.recipe import LANGUAGES, read_phrases
+from tools.phrasebook.human import FOLDERS, spoken_words
+from tools.phrasebook.recipe import read_phrases
 from tools.phrasebook.shards import ClipSet
 
 BUNDLED = Path(__file__).parents[2] / "seamless_stream" / "checkpoints" / "phrasebook"
-ASTERISK = Path("/usr/share/asterisk/sounds")
-ASTERISK_FOLDERS = {"eng": "en_US_f_Allison", "spa": "es_MX_f_Allison"}
+PAIRS = ("eng-spa", "eng-fra", "eng-deu", "spa-fra")
 SETTINGS = DecodingSettings(max_new_tokens=48)
-
-HUMAN_WORDS: dict[str, dict[str, str]] = {
-    "eng": {
-        **{
-            f"digits/{i}": w
-            for i, w in enumerate(
-                "zero one two three four five six seven eight nine ten eleven twelve "
-                "thirteen fourteen fifteen sixteen seventeen eighteen nineteen twenty".split()
-            )
-        },
-        **{
-            f"digits/{10 * i}": w
-            for i, w in enumerate("thirty forty fifty sixty seventy eighty ninety".split(), 3)
-        },
-        **{
-            f"digits/day-{i}": w
-            for i, w in enumerate("Sunday Monday Tuesday Wednesday Thursday Friday Saturday".split())
-        },
-        **{
-            f"digits/mon-{i}": w
-            for i, w in enumerate(
-                "January February March April May June July August September October November December".split()
-            )
-        },
-        "digits/today": "today",
-        "digits/tomorrow": "tomorrow",
-        "digits/hundred": "hundred",
-        "digits/oclock": "o'clock",
-    },
-    "spa": {
-        **{
-            f"digits/{i}": w
-            for i, w in enumerate(
-                "cero uno dos tres cuatro cinco seis siete ocho nueve diez once doce "
-                "trece catorce quince dieciséis diecisiete dieciocho diecinueve veinte".split()
-            )
-        },
-        **{
-            f"digits/{10 * i}": w
-            for i, w in enumerate("treinta cuarenta cincuenta sesenta setenta ochenta noventa".split(), 3)
-        },
-        **{
-            f"digits/day-{i}": w
-            for i, w in enumerate("domingo lunes martes miércoles jueves viernes sábado".split())
-        },
-        **{
-            f"digits/mon-{i}": w
-            for i, w in enumerate(
-                "enero febrero marzo abril mayo junio julio agosto septiembre "
-                "octubre noviembre diciembre".split()
-            )
-        },
-        "digits/today": "hoy",
-        "digits/tomorrow": "mañana",
-    },
-}
 
 
 @dataclass(frozen=True)
@@ -122,35 +66,32 @@ def spoken(work: Path, name: str, language: str, limit: int) -> Iterator[Item]:
 
 
 def human(language: str, limit: int) -> Iterator[Item]:
-    """Single words by a professional speaker, 16 kHz."""
-    folder = ASTERISK / ASTERISK_FOLDERS[language]
-    if not folder.exists():
-        package = f"asterisk-core-sounds-{'en' if language == 'eng' else 'es'}-g722"
-        raise SystemExit(f"{folder} is missing: apt-get install {package}")
-    import av
-
-    for name, word in list(HUMAN_WORDS[language].items())[:limit]:
-        path = folder / f"{name}.g722"
-        if path.exists():
-            with av.open(str(path), format="g722") as container:
-                frames = [frame.to_ndarray() for frame in container.decode(audio=0)]
-            yield Item(
-                np.concatenate(frames, axis=1)[0].astype(np.float32) / 32768, language, {language: word}
-            )
+    """Single words by a professional speaker."""
+    for samples, word in spoken_words(language, limit):
+        yield Item(samples, language, {language: word})
 
 
 class Evaluation:
     """One loaded checkpoint and the measures over it."""
 
-    def __init__(self, model: SeamlessM4T, work: Path, limit: int) -> None:
+    def __init__(self, model: SeamlessM4T, work: Path, limit: int, pairs: Sequence[str]) -> None:
         self.model, self.work, self.limit = model, work, limit
+        self.languages = model.capabilities.source_languages
+        self.pairs = [tuple(pair.split("-")) for pair in pairs]
+
+    def targets(self, source: str) -> list[str]:
+        """Languages into which translation is measured."""
+        return [
+            code for code in self.languages if (source, code) in self.pairs or (code, source) in self.pairs
+        ]
 
     def _decode(self, encoded: EncoderOutput, language: str) -> Decoded:
         return decode(self.model.decoder, encoded, self.model.prompt(language), SETTINGS)[0]
 
-    def from_speech(self, item: Item, language: str) -> Decoded:
-        """Transcript or translation of an utterance."""
-        return self._decode(self.model.encode_speech([self.model.features(item.samples)]), language)
+    def from_speech(self, item: Item, languages: Sequence[str]) -> dict[str, Decoded]:
+        """Transcript or translations of an utterance, by their language; it is encoded once."""
+        encoded = self.model.encode_speech([self.model.features(item.samples)])
+        return {language: self._decode(encoded, language) for language in languages}
 
     def from_text(self, text: str, source: str, target: str) -> Decoded:
         """Translation of a text."""
@@ -161,7 +102,7 @@ class Evaluation:
     def heard(self, decoded: Decoded) -> str:
         """The language that the model says it hears."""
         decoder, hidden = self.model.decoder, decoded.hidden
-        return max(LANGUAGES, key=lambda code: source_score(decoder, hidden, self.model.prompt(code)))
+        return max(self.languages, key=lambda code: source_score(decoder, hidden, self.model.prompt(code)))
 
     def text_of(self, decoded: Decoded) -> str:
         """Plain text of a hypothesis."""
@@ -171,41 +112,40 @@ class Evaluation:
         """ASR, S2TT and T2TT of both held-out sets."""
         rows = []
         for name in ("seen", "unseen"):
-            for source in LANGUAGES:
+            for source in self.languages:
                 items = list(spoken(self.work, name, source, self.limit))
-                decoded = [self.from_speech(item, source) for item in items]
+                answers = [self.from_speech(item, [source, *self.targets(source)]) for item in items]
+                decoded = [answer[source] for answer in answers]
                 row: dict[str, Any] = {"set": name, "source": source, "clips": len(items)}
                 row["asr_wer"] = word_error_rate(
                     [i.text[source] for i in items], [self.text_of(d) for d in decoded]
                 )
                 row["language_right"] = 100 * sum(self.heard(d) == source for d in decoded) / len(items)
-                for target in (lang for lang in LANGUAGES if lang != source):
+                for target in self.targets(source):
                     references = [i.text[target] for i in items]
-                    for task, answers in self._translations(items, source, target).items():
+                    texts = {
+                        "s2tt": [self.text_of(answer[target]) for answer in answers],
+                        "t2tt": [self.text_of(self.from_text(i.text[source], source, target)) for i in items],
+                    }
+                    for task, said in texts.items():
                         bleu = sacrebleu.metrics.BLEU()
-                        score = bleu.corpus_score(answers, [references])
+                        score = bleu.corpus_score(said, [references])
                         row[f"{task}_{target}_bleu"], row["signature"] = (
                             score.score,
                             str(bleu.get_signature()),
                         )
-                        exact = sum(a == r for a, r in zip(answers, references, strict=True))
+                        exact = sum(a == r for a, r in zip(said, references, strict=True))
                         row[f"{task}_{target}_exact"] = 100 * exact / len(items)
                 rows.append(row)
                 print(row, flush=True)
         return rows
 
-    def _translations(self, items: list[Item], source: str, target: str) -> dict[str, list[str]]:
-        return {
-            "s2tt": [self.text_of(self.from_speech(item, target)) for item in items],
-            "t2tt": [self.text_of(self.from_text(item.text[source], source, target)) for item in items],
-        }
-
     def human_rows(self) -> list[dict[str, Any]]:
         """Real people; not in any training set."""
         rows = []
-        for language in LANGUAGES:
+        for language in (code for code in self.languages if code in FOLDERS):
             items = list(human(language, self.limit))
-            decoded = [self.from_speech(item, language) for item in items]
+            decoded = [self.from_speech(item, [language])[language] for item in items]
             heard = [self.text_of(d) for d in decoded]
             row: dict[str, Any] = {"set": "human", "source": language, "clips": len(items)}
             row["asr_wer"] = word_error_rate([i.text[language] for i in items], heard)
@@ -219,8 +159,8 @@ class Evaluation:
     ) -> list[dict[str, Any]]:
         """What Whisper understands of our speech, and of the target voice saying the same."""
         rows = []
-        for target in LANGUAGES:
-            source = next(lang for lang in LANGUAGES if lang != target)
+        for target in self.languages:
+            source = next(code for code in self.languages if code != target)
             items = list(spoken(self.work, "seen", source, self.limit))
             said, wanted = [], []
             for item in items:
@@ -257,6 +197,9 @@ def main() -> None:
         "--parts", nargs="+", choices=("text", "speech", "human"), default=["text", "speech", "human"]
     )
     parser.add_argument("--limit", type=int, default=300, help="clips per set")
+    parser.add_argument(
+        "--pairs", nargs="+", default=PAIRS, metavar="XXX-YYY", help=f"default: {' '.join(PAIRS)}"
+    )
     parser.add_argument("--threads", type=int)
     parser.add_argument("--output", type=Path, help="JSON of all rows; default: WORK/evaluation.json")
     options = parser.parse_args()
@@ -265,7 +208,7 @@ def main() -> None:
     tasks = None if "speech" in options.parts else ("asr", "t2tt")
     model = load_model(str(options.model), device="cpu", dtype=torch.float32, tasks=tasks)
     assert isinstance(model, SeamlessM4T)
-    evaluation = Evaluation(model, options.work, options.limit)
+    evaluation = Evaluation(model, options.work, options.limit, options.pairs)
     rows: list[dict[str, Any]] = []
     if "text" in options.parts:
         rows += evaluation.text_rows()
