@@ -10,17 +10,23 @@ import argparse
 import csv
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from tools.phrasebook.corpus import DEFAULT_WORK
 from tools.phrasebook.recipe import CONFIG, LANGUAGES, read_phrases
 from tools.phrasebook.shards import read_index
-from tools.phrasebook.voices import CASTS, VOICES
+from tools.phrasebook.train import START_FILE
+from tools.phrasebook.voices import VOICES
+
+NAMES = {"eng": "English", "spa": "Spanish", "fra": "French", "deu": "German"}
+CODES = {"eng": "en", "spa": "es", "fra": "fr", "deu": "de"}
+COUNTS = {2: "two", 3: "three", 4: "four"}
 
 HEAD = """---
 license: mit
-language: [en, es]
+language: [{codes}]
 pipeline_tag: translation
 ---
 
@@ -28,9 +34,8 @@ pipeline_tag: translation
 
 A small SeamlessM4T v2 checkpoint that ships with `seamless_stream`, so that everything runs and is tested on real
 speech without a download. **It knows the phrasebook; anything else will be wrong.** Travel and everyday sentences
-(greetings, directions, food, numbers, times, prices, hotel, transport, health, small talk) in English and Spanish:
-transcription,
-translation both ways from speech and from text, and one synthetic voice per language.
+(greetings, directions, food, numbers, times, prices, hotel, transport, health, small talk) in {names}:
+transcription, translation between any two of them from speech and from text, and one synthetic voice per language.
 
 Files are in Hugging Face layout: `seamless_stream.load("phrasebook")` and
 `transformers.SeamlessM4Tv2Model.from_pretrained(directory)` both load it. Weights are stored in float16 and computed in
@@ -41,8 +46,8 @@ LIMITS = """## Limits, said plainly
 
 - Sentences outside its grammar come out as the nearest phrasebook sentence, fluently and wrongly.
 - It was trained on synthetic voices. Real voices work worse than the table's unseen voices, see the row `human`.
-- Its two voices are synthetic (SVOX Pico) and are rebuilt from 20 ms units; intelligible at best, not pleasant.
-- Not for medical, legal or safety-relevant use.
+- Its {count} voices are synthetic (SVOX Pico) and are rebuilt from 20 ms units; intelligible at best, not pleasant.
+{notes}- Not for medical, legal or safety-relevant use.
 
 ## Reproduce
 
@@ -51,6 +56,27 @@ make phrasebook                                              # everything, from 
 python -m tools.phrasebook.evaluate --parts text speech human  # the table
 ```
 """
+
+GROWN = """
+The recipe has grown since: `make phrasebook` now trains {names}, the table is of this checkpoint as it is.
+"""
+
+# Of which voices something must be said: the start of their names -> the sentence.
+NOTES = {
+    "kokoro-de-": "Kokoro has no German voice: the German ones are its voices of other languages, with their accents.",
+}
+CREDITS = {"ff_siwis": "Kokoro's ff_siwis was trained on the SIWIS recordings (CC BY 4.0)."}
+
+
+def listed(words: Sequence[str]) -> str:
+    """ "a, b and c"."""
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def languages_of(rows: list[dict[str, Any]]) -> list[str]:
+    """Those that were measured."""
+    found = {row["source"] for row in rows if "source" in row}
+    return [code for code in LANGUAGES if code in found]
 
 
 def percent(row: dict[str, Any], name: str) -> str:
@@ -67,17 +93,18 @@ def results(rows: list[dict[str, Any]]) -> str:
         "model says rightly which language it hears, in %.",
         "",
     ]
-    lines += [
-        "| set | spoken | clips | ASR WER | language known | speech translation BLEU | exact |"
-        " text translation BLEU | exact |"
-    ]
-    lines += ["|---|---|---|---|---|---|---|---|---|"]
-    for row in (r for r in rows if "source" in r):
-        other = next(lang for lang in LANGUAGES if lang != row["source"])
-        cells = [row["set"], row["source"], str(row["clips"]), percent(row, "asr_wer")]
-        cells.append(percent(row, "language_right"))
+    lines += ["| set | spoken | clips | ASR WER | language known |", "|---|---|---|---|---|"]
+    heard = [row for row in rows if "source" in row]
+    for row in heard:
+        cells = [row["set"], row["source"], str(row["clips"])]
+        cells += [percent(row, "asr_wer"), percent(row, "language_right")]
+        lines.append(f"| {' | '.join(cells)} |")
+    lines += ["", "| set | from | to | speech translation BLEU | exact | text translation BLEU | exact |"]
+    lines += ["|---|---|---|---|---|---|---|"]
+    for row, target in ((row, code) for row in heard for code in LANGUAGES if f"s2tt_{code}_bleu" in row):
+        cells = [row["set"], row["source"], target]
         cells += [
-            percent(row, f"{task}_{other}_{what}") for task in ("s2tt", "t2tt") for what in ("bleu", "exact")
+            percent(row, f"{task}_{target}_{what}") for task in ("s2tt", "t2tt") for what in ("bleu", "exact")
         ]
         lines.append(f"| {' | '.join(cells)} |")
     lines += [
@@ -109,7 +136,7 @@ def training(work: Path, step: int | None) -> str:
     last = rows[-1]
     lines = ["## Training", "", "![loss and held-out quality](curves.png)", ""]
     lines.append(
-        f"{last['step']} steps in {int(last['seconds']) / 3600:.1f} h on one to two CPU cores: width"
+        f"{last['step']} steps in {int(last['seconds']) / 3600:.1f} h on one to two CPU cores{earlier(work)}: width"
         f" {CONFIG.hidden_size}, {CONFIG.speech_encoder_layers} conformer, {CONFIG.encoder_layers} text encoder and"
         f" {CONFIG.decoder_layers} decoder layers; attention chunks of"
         f" {CONFIG.speech_encoder_chunk_size} stacked frames with {CONFIG.speech_encoder_left_chunk_num} chunks to the"
@@ -129,23 +156,55 @@ def training(work: Path, step: int | None) -> str:
     return "\n".join([*lines, ""])
 
 
-def voices(work: Path) -> str:
-    """Every voice that speaks in a set that was made, with its licence."""
+def earlier(work: Path) -> str:
+    """On top of which run the training came."""
+    path = work / "main" / START_FILE
+    if not path.exists():
+        return ""
+    start = json.loads(path.read_text())
+    names = listed([NAMES[code] for code in start["languages"]])
+    return f", after {start['step']} steps in {start['seconds'] / 3600:.1f} h with {names} only"
+
+
+def speakers(work: Path) -> dict[str, set[str]]:
+    """Every voice that speaks -> the sets in which it does."""
     used: dict[str, set[str]] = {}
-    made = {name: casts for name, casts in CASTS.items() if (work / "speech" / name).exists()}
-    for name, casts in made.items():
-        for language in LANGUAGES:
-            for role in casts.get(language, ()):
-                used.setdefault(role.voice, set()).add(name)
+    for directory in (work / "speech").glob("*/*"):
+        for voice in {clip.voice for clip in read_index(directory)}:
+            used.setdefault(voice, set()).add(directory.parent.name)
+    return used
+
+
+def voices(used: dict[str, set[str]]) -> str:
+    """The table of voices with their licences."""
     lines = ["## Voices and licences", "", "| voice | language | licence | sets |", "|---|---|---|---|"]
     for voice in sorted(used):
         facts = VOICES[voice]
         lines.append(f"| {voice} | {facts.language} | {facts.licence} | {', '.join(sorted(used[voice]))} |")
+    credits = [text for name, text in CREDITS.items() if any(voice.endswith(name) for voice in used)]
     lines += [
         "",
         "What ships is weights (MIT, as the package) and speech of the voices above; no recording of a person.",
+        *credits,
     ]
     return "\n".join([*lines, ""])
+
+
+def write(work: Path, step: int | None, rows: list[dict[str, Any]]) -> str:
+    """The whole card."""
+    languages, used = languages_of(rows), speakers(work)
+    codes, names = ", ".join(CODES[code] for code in languages), listed([NAMES[code] for code in languages])
+    notes = [f"- {text}\n" for start, text in NOTES.items() if any(voice.startswith(start) for voice in used)]
+    grown = GROWN.format(names=listed([NAMES[code] for code in LANGUAGES]))
+    return "\n".join(
+        [
+            HEAD.format(codes=codes, names=names),
+            results(rows),
+            training(work, step),
+            voices(used),
+            LIMITS.format(count=COUNTS[len(languages)], notes="".join(notes)),
+        ]
+    ) + (grown if len(languages) < len(LANGUAGES) else "")
 
 
 def main() -> None:
@@ -157,9 +216,7 @@ def main() -> None:
     parser.add_argument("--step", type=int, help="of the exported weights, where training went on since")
     options = parser.parse_args()
     rows = json.loads((options.work / "evaluation.json").read_text())
-    card = "\n".join(
-        [HEAD, results(rows), training(options.work, options.step), voices(options.work), LIMITS]
-    )
+    card = write(options.work, options.step, rows)
     (options.output / "README.md").write_text(card, encoding="utf-8")
     shutil.copy(options.work / "main" / "curves.png", options.output / "curves.png")
     print(f"{options.output / 'README.md'}: {len(card.splitlines())} lines")

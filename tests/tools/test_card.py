@@ -1,0 +1,70 @@
+"""The model card: it says what was measured, of the languages that were, and credits the voices that spoke."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tools.phrasebook.card import listed, write
+from tools.phrasebook.shards import ClipWriter
+from tools.phrasebook.train import START_FILE
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Path:
+    (tmp_path / "corpus").mkdir()
+    (tmp_path / "corpus" / "train.jsonl").write_text('{"key": "a"}\n')
+    (tmp_path / "main").mkdir()
+    (tmp_path / "main" / "log.csv").write_text("step,seconds\n10,3600\n20,7200\n")
+    return tmp_path
+
+
+def speak(work: Path, name: str, language: str, voice: str) -> None:
+    with ClipWriter(work / "speech" / name / language) as writer:
+        writer.append("a", voice, np.ones(16_000, np.int16))
+
+
+def heard(language: str, **figures: float) -> dict[str, object]:
+    return {
+        "set": "seen",
+        "source": language,
+        "clips": 3,
+        "asr_wer": 4.04,
+        "language_right": 100.0,
+        **figures,
+    }
+
+
+def test_a_checkpoint_of_two_languages_is_described_as_such(work: Path) -> None:
+    speak(work, "train1", "eng", "pico-en-GB")
+    rows = [heard("eng", s2tt_spa_bleu=87.3, s2tt_spa_exact=74.0), heard("spa")]
+    card = write(work, None, rows)
+    assert "language: [en, es]" in card and "in English and Spanish:" in card
+    assert "| seen | eng | spa | 87.3 | 74.0 | – | – |" in card
+    assert "Its two voices" in card and "Kokoro" not in card
+    assert "20 steps in 2.0 h on one to two CPU cores: width" in card
+    assert "`make phrasebook` now trains English, Spanish, French and German" in card
+
+
+def test_a_checkpoint_of_four_says_what_it_began_from_and_whose_voices_spoke(work: Path) -> None:
+    speak(work, "train3", "fra", "kokoro-fr-ff_siwis")
+    speak(work, "unseen", "deu", "kokoro-de-em_santa")
+    start = {"languages": ["eng", "spa"], "step": 13700, "seconds": 30960}
+    (work / "main" / START_FILE).write_text(json.dumps(start))
+    rows = [heard(code) for code in ("deu", "eng", "fra", "spa")]
+    card = write(work, 10, rows)
+    assert "in English, Spanish, French and German:" in card
+    assert (
+        "10 steps in 1.0 h on one to two CPU cores, after 13700 steps in 8.6 h with English and Spanish only"
+        in card
+    )
+    assert "Kokoro has no German voice" in card and "SIWIS" in card
+    assert (
+        "| unseen | deu | 1 | 0.00 |" in card and "| kokoro-de-em_santa | deu | Apache-2.0 | unseen |" in card
+    )
+    assert "has grown since" not in card
+
+
+def test_listed() -> None:
+    assert [listed(list(words)) for words in ("a", "ab", "abc")] == ["a", "a and b", "a, b and c"]
