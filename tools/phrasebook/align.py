@@ -192,13 +192,14 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=DEFAULT_WORK)
     parser.add_argument("--set", default="target")
     parser.add_argument("--clips", type=int)
+    parser.add_argument("--languages", nargs="+", choices=LANGUAGES, default=LANGUAGES)
     parser.add_argument("--show", type=int, default=3, help="sentences to print with their milliseconds")
     args = parser.parse_args()
     torch.set_num_threads(1)
     phrases = [
         p for name in ("train", "seen", "unseen") for p in read_phrases(args.work / f"corpus/{name}.jsonl")
     ]
-    for language in LANGUAGES:
+    for language in args.languages:
         started = time.monotonic()
         texts = {p["key"]: p["text"][language] for p in phrases}
         found = align_set(args.work, args.set, language, args.clips, texts)

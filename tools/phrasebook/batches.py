@@ -1,9 +1,10 @@
-"""Batches for training: clips of similar length, features augmented on the fly, targets in either language.
+"""Batches for training: clips of similar length, features augmented on the fly, targets in any language.
 
 Everything that a step sees is drawn from one seeded generator, so a run can be repeated. Knows the speech sets and the
 tokenizer; nothing of the network.
 """
 
+from collections import Counter
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -21,6 +22,7 @@ from tools.phrasebook.shards import SAMPLES_NAME, Clip, read_index
 MAX_FRAMES = 700  # 7 s
 MIN_FRAMES = 40
 MIN_PREFIX_FRAMES = 50
+HANDFUL = 2000  # clips that are sorted by length at once
 
 
 @dataclass(frozen=True)
@@ -165,8 +167,14 @@ class Batches:
         self.pool: list[list[Example]] = []
 
     def _refill(self, frames_per_batch: int) -> None:
-        """Sort a random handful by length, cut it into batches of about equal numbers of frames, shuffle these."""
-        chosen = self.rng.choice(len(self.examples), size=min(2000, len(self.examples)), replace=False)
+        """Sort a random handful by length, cut it into batches of about equal numbers of frames, shuffle these.
+
+        Every language has the same share of it, however many clips it has.
+        """
+        counts = Counter(example.language for example in self.examples)
+        shares = np.array([1 / (len(counts) * counts[example.language]) for example in self.examples])
+        size = min(HANDFUL, len(self.examples))
+        chosen = self.rng.choice(len(self.examples), size=size, replace=False, p=shares / shares.sum())
         batch: list[Example] = []
         for example in sorted((self.examples[i] for i in chosen), key=lambda e: e.num_frames):
             if batch and (len(batch) + 1) * example.num_frames > frames_per_batch:
@@ -176,7 +184,7 @@ class Batches:
         self.rng.shuffle(self.pool)  # type: ignore[arg-type]
 
     def speech(self, frames_per_batch: int, translate: float, *, plain: bool = False) -> SpeechBatch:
-        """The next batch; each target is in the other language with probability `translate`."""
+        """The next batch; each target is in another language with probability `translate`."""
         if not self.pool:
             self._refill(frames_per_batch)
         return self.collate(self.pool.pop(), translate, plain=plain)

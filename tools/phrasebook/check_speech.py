@@ -103,11 +103,12 @@ def main() -> None:
     parser.add_argument("--set", default="target_heldout")
     parser.add_argument("--modes", default="target,copy,text")
     parser.add_argument("--clips", type=int, default=60)
+    parser.add_argument("--languages", nargs="+", choices=LANGUAGES, default=LANGUAGES)
     parser.add_argument("--listen", type=Path, help="folder for WAV files of the first clips")
     args = parser.parse_args()
     torch.set_num_threads(1)
     speaker, corpus = Speaker(args.work), Corpus(args.work, args.main or args.work, args.set, None)
-    for language in LANGUAGES:
+    for language in args.languages:
         model = load_units(units_path(args.work, language))
         speech = ClipSet(args.work / "speech" / args.set / language)
         for mode in args.modes.split(","):

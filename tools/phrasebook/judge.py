@@ -161,12 +161,13 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=DEFAULT_WORK)
     parser.add_argument("--set", default="target_heldout")
     parser.add_argument("--clips", type=int, default=60)
+    parser.add_argument("--languages", nargs="+", choices=LANGUAGES, default=LANGUAGES)
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
     phrases = [
         p for name in ("train", "seen", "unseen") for p in read_phrases(args.work / f"corpus/{name}.jsonl")
     ]
-    for language in LANGUAGES:
+    for language in args.languages:
         texts = {p["key"]: p["text"][language] for p in phrases}
         speech = ClipSet(args.work / "speech" / args.set / language)
         count = min(args.clips, len(speech))

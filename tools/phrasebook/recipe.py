@@ -13,16 +13,15 @@ import sentencepiece
 
 from seamless_stream.models.seamless_m4t.config import SeamlessM4TConfig
 
-LANGUAGES = ("eng", "spa")  # in the order of their ids; two more ids are kept free for fra and deu
-RESERVED_LANGUAGES = 4
-NUM_PIECES = 700
+LANGUAGES = ("eng", "spa", "fra", "deu")  # in the order of their ids
+NUM_PIECES = 1200  # 15 a sentence in each language, as 700 gave for the first two
 OFFSET = 1  # token id = sentencepiece id + 1
 BLANK = 0  # of the auxiliary character CTC
 
 # Chosen for two CPU cores: 16 stacked frames of 20 ms a chunk (0.32 s of look-ahead at most, 0.16 s on average), eight
 # chunks (2.56 s) to the left, so that a cached step costs the same after two seconds and after twelve.
 CONFIG = SeamlessM4TConfig(
-    vocab_size=OFFSET + NUM_PIECES + RESERVED_LANGUAGES,
+    vocab_size=OFFSET + NUM_PIECES + len(LANGUAGES),
     hidden_size=192,
     max_position_embeddings=1024,
     encoder_layers=2,
@@ -79,7 +78,7 @@ class Text:
 
     def language_id(self, language: str) -> int:
         """Id of a language token: behind the pieces, in the order of LANGUAGES."""
-        return OFFSET + NUM_PIECES + LANGUAGES.index(language)
+        return OFFSET + len(self.pieces) + LANGUAGES.index(language)
 
     def ids(self, text: str) -> list[int]:
         """Piece ids with the offset, without specials."""
@@ -108,7 +107,7 @@ class Text:
 
     def decode(self, token_ids: Iterable[int]) -> str:
         """Text of ids; specials and languages are left out."""
-        return str(self.pieces.decode([i - OFFSET for i in token_ids if 3 < i < OFFSET + NUM_PIECES]))
+        return str(self.pieces.decode([i - OFFSET for i in token_ids if 3 < i < OFFSET + len(self.pieces)]))
 
 
 def with_speech(config: SeamlessM4TConfig, work: Path) -> SeamlessM4TConfig:

@@ -10,6 +10,7 @@ when there is one, and writes `main/log.csv`, `main/curves.png` and, for the exp
 
 import argparse
 import csv
+import json
 import math
 import random
 import signal
@@ -21,12 +22,12 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from seamless_stream.models.seamless_m4t.network import Network
-from seamless_stream.models.seamless_m4t.weights import to_ours
 from tools.phrasebook.batches import Batches, Example, SpeechBatch, TextBatch, examples_of
+from tools.phrasebook.carry import carry_all, letter_rows, token_rows
 from tools.phrasebook.corpus import DEFAULT_WORK
 from tools.phrasebook.guide import Guide
 from tools.phrasebook.prefixes import HEADS, prefix_loss
@@ -36,6 +37,7 @@ PARTS = frozenset({"speech_encoder", "text_encoder", "text_decoder"})
 LABEL_SMOOTHING = 0.1
 LETTERS_PER_STATE = 4  # that an encoder state of 160 ms has to spell: 25 letters a second
 MAX_NEW_TOKENS = 48
+START_FILE = "start.json"  # of what run, and for how long, where the weights come from one
 LOSSES = "speech ctc text away prefix astray".split()
 CHECKS = "seen_asr seen_s2tt unseen_asr unseen_s2tt".split()
 FIELDS = ["step", "seconds", *LOSSES, "norm", "rate", *CHECKS, "clips"]
@@ -205,15 +207,21 @@ class Trainer:
         self.average = state["average"]
         self.progress = Progress(state["step"], state["seconds"])
 
-    def start_from(self, checkpoint: Path) -> None:
-        """Weights of an earlier export; the optimizer and the CTC heads begin anew."""
-        wanted = self.network.state_dict()
-        for name, tensor in load_file(checkpoint / "model.safetensors").items():
-            ours = to_ours(name, tied=True)
-            if ours in wanted:
-                wanted[ours] = tensor.float().view(wanted[ours].shape)
-        self.network.load_state_dict(wanted)
+    def start_from(self, work: Path) -> dict[str, Any]:
+        """Averaged weights and heads of an earlier run, perhaps with another tokenizer and fewer languages; the
+        optimizer begins anew. Returns what the card says of that run."""
+        state = torch.load(work / "main" / "state.pt", map_location=self.device, weights_only=True)
+        old = Text(work / "main" / "sentencepiece.bpe.model")
+        languages = list(read_phrases(work / "corpus" / "train.jsonl")[0]["text"])
+        tables = {"tokens.weight": token_rows(old, self.text, languages)}
+        self.network.load_state_dict(carry_all(state["average"], self.network.state_dict(), tables))
+        heads = {"ctc_head": (self.ctc_head, 1), "state_head": (self.state_head, LETTERS_PER_STATE)}
+        for name, (head, repeats) in heads.items():
+            rows = letter_rows(old, self.text, repeats)
+            carried = carry_all(state[name], head.state_dict(), {"weight": rows, "bias": rows})
+            head.load_state_dict(carried)
         self.average = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
+        return {"languages": languages, "step": state["step"], "seconds": state["seconds"]}
 
 
 @torch.inference_mode()
@@ -239,24 +247,23 @@ def greedy(network: Network, states: Tensor, lengths: Tensor, languages: list[in
 
 
 @torch.inference_mode()
-def check(trainer: Trainer, examples: list[Example], translate: bool) -> float:
-    """Share of held-out clips whose greedy text (transcript, or translation) is exactly right."""
+def check(trainer: Trainer, examples: list[Example], translate: bool) -> dict[str, float]:
+    """By language, the share of held-out clips whose greedy text (transcript, or translation) is exactly right."""
     network = Network(CONFIG, PARTS).to(trainer.device)
     network.load_state_dict(trainer.average)
     batches = Batches(examples, [], trainer.text, seed=0)
-    right = 0
+    right: dict[str, list[bool]] = {}
     ordered = sorted(examples, key=lambda e: e.num_frames)
     for start in range(0, len(ordered), 16):
         chosen = ordered[start : start + 16]
         batch = batches.collate(chosen, 1.0 if translate else 0.0, plain=True)
         moved = (t.to(trainer.device) for t in (batch.features, batch.lengths, batch.sizes))
         states, lengths = network.speech_encoder(*moved)
-        for row, target in zip(
-            greedy(network, states, lengths, batch.targets[:, 1].tolist()), batch.targets, strict=True
-        ):
+        rows = greedy(network, states, lengths, batch.targets[:, 1].tolist())
+        for row, target, example in zip(rows, batch.targets, chosen, strict=True):
             wanted = [t for t in target[2:].tolist() if t not in (CONFIG.pad_token_id, CONFIG.eos_token_id)]
-            right += row == wanted
-    return right / max(1, len(examples))
+            right.setdefault(example.language, []).append(row == wanted)
+    return {language: float(np.mean(right[language])) for language in LANGUAGES if language in right}
 
 
 def plot(folder: Path) -> None:
@@ -287,14 +294,27 @@ def plot(folder: Path) -> None:
 
 
 def held_out(work: Path, count: int) -> dict[str, list[Example]]:
-    """A fixed sample of the held-out clips that have been spoken, per set."""
+    """A fixed sample of the held-out clips that have been spoken, per set; as many of each language."""
     found = {}
     for name in ("seen", "unseen"):
         phrases = {p["key"]: p for p in read_phrases(work / "corpus" / f"{name}.jsonl")}
         examples = examples_of(work, [name], phrases)
         random.Random(0).shuffle(examples)
-        found[name] = examples[:count]
+        share = count // max(1, len({example.language for example in examples}))
+        by_language = ([e for e in examples if e.language == language] for language in LANGUAGES)
+        found[name] = [example for group in by_language for example in group[:share]]
     return found
+
+
+def checks(trainer: Trainer, work: Path, count: int) -> dict[str, str]:
+    """The columns of the log that a look at the held-out clips fills; prints them by language, too."""
+    row = {}
+    for name, examples in held_out(work, count).items():
+        for task in ("asr", "s2tt") if examples else ():
+            shares = check(trainer, examples, task == "s2tt")
+            row[f"{name}_{task}"] = f"{np.mean(list(shares.values())):.3f}"
+            print(f"{name} {task}:", *(f"{code} {share:.2f}" for code, share in shares.items()), flush=True)
+    return row
 
 
 def repeated(sets: str) -> list[str]:
@@ -320,7 +340,7 @@ def run(options: argparse.Namespace) -> None:
         trainer.load(folder)
         print(f"Resumed at step {trainer.progress.step}.")
     elif options.start_from:
-        trainer.start_from(options.start_from)
+        (folder / START_FILE).write_text(json.dumps(trainer.start_from(options.start_from)))
     by_key = {p["key"]: p for p in phrases}
     batches = Batches([], phrases, text, options.seed + trainer.progress.step)
     batches.strength = options.augment
@@ -345,10 +365,7 @@ def run(options: argparse.Namespace) -> None:
                 "clips": len(batches.examples),
             }
             if trainer.progress.step % options.check_every == 0:
-                for name, examples in held_out(work, options.check_clips).items():
-                    if examples:
-                        row[f"{name}_asr"] = f"{check(trainer, examples, False):.3f}"
-                        row[f"{name}_s2tt"] = f"{check(trainer, examples, True):.3f}"
+                row |= checks(trainer, work, options.check_clips)
             write_row(folder, row)
             print(" ".join(f"{k}={v}" for k, v in row.items()), flush=True)
         if time.monotonic() - saved > 120:
@@ -384,7 +401,7 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=5000, help="fbank frames of speech per batch")
     parser.add_argument("--texts", type=int, default=24, help="phrases of text per batch")
     parser.add_argument(
-        "--translate", type=float, default=0.5, help="share of speech targets in the other language"
+        "--translate", type=float, default=0.5, help="share of speech targets in another language"
     )
     parser.add_argument("--ctc", type=float, default=1.0, help="weight of the character CTC")
     parser.add_argument("--augment", type=float, default=0.7, help="strength of the augmentation, 0 to 1")
@@ -397,7 +414,7 @@ def main() -> None:
     parser.add_argument("--plateau", type=float, default=0.6, help="share of the steps before the rate falls")
     parser.add_argument("--threads", type=int, help="of torch; default: all cores")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--start-from", type=Path, help="directory of an earlier export")
+    parser.add_argument("--start-from", type=Path, help="work folder of an earlier run")
     parser.add_argument("--log-every", type=int, default=20)
     parser.add_argument("--check-every", type=int, default=200)
     parser.add_argument("--check-clips", type=int, default=64)

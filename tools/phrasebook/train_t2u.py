@@ -30,6 +30,7 @@ from seamless_stream.models.seamless_m4t.network import Network
 from seamless_stream.models.seamless_m4t.t2u_nar import TextToUnit, spell
 from seamless_stream.nn.attention import length_mask
 from tools.phrasebook.align import spelled
+from tools.phrasebook.carry import carry_all, character_rows, first_rows
 from tools.phrasebook.corpus import DEFAULT_WORK
 from tools.phrasebook.export import generation_json
 from tools.phrasebook.recipe import CONFIG, LANGUAGES, Text, read_phrases
@@ -37,8 +38,9 @@ from tools.phrasebook.train_vocoder import encode_set, guessed_path, write_units
 from tools.phrasebook.units import NUM_UNITS, load_units, neighbours, units_path
 
 NUM_CHARACTERS: Final = 160  # rows kept free for the letters of more languages
+FREE_UNITS: Final = 4  # the reference architecture has language codes behind the units
 FIELDS: Final[dict[str, Any]] = {
-    "t2u_vocab_size": NUM_UNITS + SPECIAL_UNITS + 4,
+    "t2u_vocab_size": NUM_UNITS + SPECIAL_UNITS + FREE_UNITS,
     "char_vocab_size": NUM_CHARACTERS,
     "t2u_encoder_layers": 1,
     "t2u_encoder_ffn_dim": 384,
@@ -274,6 +276,18 @@ class Trainer:
             self.model.parameters(), RATE, betas=(0.9, 0.98), weight_decay=0.01, fused=True
         )
 
+    def start_from(self, earlier: Path, characters: dict[str, int]) -> None:
+        """The weights in another run's folder, perhaps of fewer languages: its units are the first of ours."""
+        old = load_file(earlier / "t2u.safetensors")
+        known = json.loads((earlier / "char_to_id.json").read_text(encoding="utf-8"))
+        num_kept = len(old["head.weight"]) - FREE_UNITS
+        tables = {
+            "characters.weight": character_rows(known, characters, NUM_CHARACTERS),
+            "head.weight": first_rows(num_kept, FIELDS["t2u_vocab_size"]),
+        }
+        self.model.load_state_dict(carry_all(old, self.model.state_dict(), tables))
+        self.average = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
+
     def step(self, batch: list[Sentence], rate: float, keep: float) -> tuple[float, float, float]:
         self.optimizer.param_groups[0]["lr"] = rate
         unit, duration, right = losses(self.model, self.right, batch, training=True)
@@ -347,6 +361,7 @@ def main() -> None:
     parser.add_argument("--set", default="target")
     parser.add_argument("--clips", type=int, help="of each language")
     parser.add_argument("--minutes", type=float, default=12.0)
+    parser.add_argument("--start-from", type=Path, help="work folder of an earlier run")
     args = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(1)
@@ -357,6 +372,8 @@ def main() -> None:
     sentences = [s for found, n in zip(by_language, num_held_out, strict=True) for s in found[n:]]
     print(f"{len(sentences)} sentences, {len(held_out)} held out", flush=True)
     trainer = Trainer(args.work / "t2u", wanted_units(args.work))
+    if args.start_from and trainer.is_fresh:
+        trainer.start_from(args.start_from / "t2u", corpus.tables.char_to_id)
     train(trainer, sentences, held_out, args.minutes, corpus.tables.char_to_id)
     model = trainer.averaged()
     for language, found in zip(LANGUAGES, by_language, strict=True):

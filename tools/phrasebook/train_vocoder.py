@@ -22,6 +22,7 @@ from torch import Tensor
 
 from seamless_stream.models.seamless_m4t.config import SeamlessM4TConfig
 from seamless_stream.models.seamless_m4t.vocoder import Vocoder
+from tools.phrasebook.carry import carry_all, first_rows
 from tools.phrasebook.corpus import DEFAULT_WORK
 from tools.phrasebook.recipe import LANGUAGES
 from tools.phrasebook.shards import ClipSet
@@ -33,7 +34,7 @@ FIELDS: Final[dict[str, Any]] = {
     "unit_embed_dim": 96,
     "lang_embed_dim": 16,
     "spkr_embed_dim": 16,
-    "vocoder_num_langs": 4,
+    "vocoder_num_langs": len(LANGUAGES),
     "vocoder_num_spkrs": 2,
     "upsample_initial_channel": 256,
     "upsample_rates": [5, 4, 4, 4],  # 16 kHz layers of 16 channels; a fifth halving would leave 8
@@ -134,7 +135,7 @@ def batches(sets: list[UnitClips], rng: np.random.Generator) -> tuple[Tensor, Te
     """Random crops: units [B, U], languages [B], samples [B, N]."""
     rows = []
     while len(rows) < BATCH:
-        clips = sets[len(rows) % len(sets)]
+        clips = sets[int(rng.integers(len(sets)))]
         index = int(rng.integers(len(clips.units)))
         spare = len(clips.units[index]) - CROP_UNITS
         if spare >= 0:
@@ -182,6 +183,16 @@ class Trainer:
         for name, part in self._parts().items():
             part.load_state_dict(state[name])
         self.num_steps, self.seconds = state["num_steps"], state["seconds"]
+
+    def start_from(self, earlier: Path) -> None:
+        """Averaged weights and judges in another run's folder, perhaps of fewer languages: its units are the first of
+        ours. Optimizers and the clock begin anew."""
+        state = torch.load(earlier / "state.pt", map_location=self.device, weights_only=True)
+        rows = first_rows(len(state["average"]["units.weight"]), NUM_UNITS)
+        carried = carry_all(state["average"], self.vocoder.state_dict(), {"units.weight": rows})
+        self.vocoder.load_state_dict(carried)
+        self.average.load_state_dict(carried)
+        self.judges.load_state_dict(state["judges"])
 
     def save(self) -> None:
         state = {name: part.state_dict() for name, part in self._parts().items()}
@@ -304,6 +315,7 @@ def main() -> None:
     parser.add_argument(
         "--guessed", action="store_true", help="learn from the units that train_t2u wrote, too"
     )
+    parser.add_argument("--start-from", type=Path, help="work folder of an earlier run; use --warm-minutes 0")
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
@@ -315,7 +327,10 @@ def main() -> None:
             for clips, language in zip(sets, LANGUAGES, strict=True)
         ]
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    train(Trainer(args.work, device), sets, args.minutes, args.warm_minutes)
+    trainer = Trainer(args.work, device)
+    if args.start_from and not trainer.num_steps:
+        trainer.start_from(args.start_from / "vocoder")
+    train(trainer, sets, args.minutes, args.warm_minutes)
 
 
 if __name__ == "__main__":

@@ -202,13 +202,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, default=DEFAULT_WORK)
     parser.add_argument("--set", default="target")
+    parser.add_argument("--languages", nargs="+", choices=LANGUAGES, default=LANGUAGES)
     args = parser.parse_args()
     torch.set_num_threads(1)
-    for index, language in enumerate(LANGUAGES):
+    for language in args.languages:
         started = time.monotonic()
         speech = ClipSet(args.work / "speech" / args.set / language)
         clips = [levelled(speech.samples(i)) for i in range(min(FIT_CLIPS, len(speech)))]
-        model = fit(clips, LANGUAGE_UNITS, first=index * LANGUAGE_UNITS)
+        model = fit(clips, LANGUAGE_UNITS, first=LANGUAGES.index(language) * LANGUAGE_UNITS)
         model.save(units_path(args.work, language))
         used = len({unit for x in clips[::10] for unit in model.units_of(x)})
         seconds = time.monotonic() - started

@@ -1,0 +1,64 @@
+"""What a training step sees of sets of very different size in four languages."""
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tools.phrasebook import batches, recipe
+from tools.phrasebook.batches import Batches, Example
+from tools.phrasebook.recipe import LANGUAGES, Text, train_tokenizer
+from tools.phrasebook.shards import Clip
+
+SAYING = {"eng": "Good day.", "spa": "Buenos días.", "fra": "Bonjour, ça va?", "deu": "Schönen Tag, Größe."}
+SIZES = {"eng": 4000, "spa": 3000, "fra": 300, "deu": 100}
+
+
+@pytest.fixture
+def text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Text:
+    monkeypatch.setattr(recipe, "NUM_PIECES", 60)
+    train_tokenizer(list(SAYING.values()) * 20, tmp_path / "some.model")
+    return Text(tmp_path / "some.model")
+
+
+@pytest.fixture
+def some(text: Text, monkeypatch: pytest.MonkeyPatch) -> Batches:
+    frames = np.random.default_rng(0).normal(size=(80, 80)).astype(np.float16)
+    monkeypatch.setattr(batches, "raw_frames", lambda *_: frames)
+    clip = Clip("k", "v", 0, 12_960)
+    examples = [Example("", clip, code, SAYING, 80) for code, size in SIZES.items() for _ in range(size)]
+    monkeypatch.setattr(batches, "HANDFUL", 200)
+    return Batches(examples, [{"text": SAYING}], text, seed=1)
+
+
+def language_of(token: int, text: Text) -> str:
+    return next(code for code in LANGUAGES if text.language_id(code) == token)
+
+
+def test_every_language_is_heard_as_often_and_translated_into_every_other(some: Batches) -> None:
+    pairs: Counter[tuple[str, str]] = Counter()
+    for _ in range(60):
+        batch = some.speech(800, translate=0.5, plain=True)
+        spoken, written = batch.languages.tolist(), batch.targets[:, 1].tolist()
+        pairs.update(
+            (language_of(a, some.text), language_of(b, some.text))
+            for a, b in zip(spoken, written, strict=True)
+        )
+    heard = {code: sum(n for (a, _), n in pairs.items() if a == code) / pairs.total() for code in LANGUAGES}
+    assert all(0.15 < share < 0.35 for share in heard.values())
+    assert len(pairs) == len(LANGUAGES) ** 2
+    same = sum(n for (a, b), n in pairs.items() if a == b)
+    assert 0.4 < same / pairs.total() < 0.6
+
+
+def test_text_goes_in_all_twelve_directions(some: Batches) -> None:
+    batch = some.texts(400)
+    assert (batch.sources[:, 0] == batch.languages).all()
+    assert (batch.targets[:, 1] != batch.languages).all()
+    assert len({(int(a), int(b)) for a, b in zip(batch.languages, batch.targets[:, 1], strict=True)}) == 12
+
+
+def test_letters_of_all_four_alphabets_are_spelled(text: Text) -> None:
+    spelled = "".join(text.letters[i - 1] for i in text.ctc("Schöne Größe, ça va? Días"))
+    assert spelled == "schöne▁größe▁ça▁va▁días"

@@ -1,0 +1,101 @@
+"""Carries what was learnt into tables with other rows: a new tokenizer, more letters, more units.
+
+A row of the new table is the mean of the old rows that stand for the same; where there is none it stays as it was
+initialised. Knows tables and their names; nothing of loops and files.
+"""
+
+import unicodedata
+from collections.abc import Collection, Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from tools.phrasebook.recipe import LANGUAGES, OFFSET, Text
+
+NUM_SPECIALS = 4  # <pad>, <unk>, <s>, </s>: the same ids in every tokenizer of ours
+
+Rows = Sequence[Sequence[int]]  # of each new row, the old ones
+
+
+def carry(old: Tensor, fresh: Tensor, rows: Rows) -> Tensor:
+    """Table [R, ...] and a freshly initialised one [N, ...] -> [N, ...]."""
+    table = fresh.clone()
+    for row, sources in enumerate(rows):
+        if sources:
+            table[row] = old[list(sources)].mean(0).to(table.dtype)
+    return table
+
+
+def plain(letter: str) -> str:
+    """Without its accent; "ß" and the like stay."""
+    return unicodedata.normalize("NFD", letter)[0]
+
+
+def sub_pieces(piece: str, known: Collection[str]) -> list[str]:
+    """`piece` cut into known ones, from the left, the longest first; an unknown letter counts as its plain one, or not
+    at all."""
+    found, start = [], 0
+    while start < len(piece):
+        stops = range(len(piece), start, -1)
+        longest = next((piece[start:stop] for stop in stops if piece[start:stop] in known), "")
+        if not longest and plain(piece[start]) in known:
+            longest = plain(piece[start])
+        found += [longest] if longest else []
+        start += max(1, len(longest))
+    return found
+
+
+def token_rows(old: Text, new: Text, languages: Collection[str]) -> list[list[int]]:
+    """Old token ids of each new one; only of `languages` the old token was ever trained."""
+    ids = {old.pieces.id_to_piece(i): i + OFFSET for i in range(NUM_SPECIALS - OFFSET, len(old.pieces))}
+    rows = [[i] for i in range(NUM_SPECIALS)]
+    for i in range(NUM_SPECIALS - OFFSET, len(new.pieces)):
+        rows.append([ids[part] for part in sub_pieces(new.pieces.id_to_piece(i), ids)])
+    return rows + [[old.language_id(code)] if code in languages else [] for code in LANGUAGES]
+
+
+def letter_rows(old: Text, new: Text, repeats: int = 1) -> list[list[int]]:
+    """Old CTC classes of each new one, the blank first; `repeats` heads lie one behind the other."""
+    once = [[0]]
+    for letter in new.letters:
+        source = old.letter_ids.get(letter) or old.letter_ids.get(plain(letter))
+        once.append([source] if source else [])
+    width = len(old.letters) + 1
+    return [[width * head + i for i in row] for head in range(repeats) for row in once]
+
+
+def character_rows(old: Mapping[str, int], new: Mapping[str, int], count: int) -> list[list[int]]:
+    """Of a character table with `count` rows, of which the last are free."""
+    rows: list[list[int]] = [[] for _ in range(count)]
+    for character, row in new.items():
+        source = old.get(character, old.get(plain(character)))
+        rows[row] = [] if source is None else [source]
+    return rows
+
+
+def first_rows(num_kept: int, count: int) -> list[list[int]]:
+    """The first `num_kept` rows stay what they are, what comes behind them is new."""
+    return [[row] if row < num_kept else [] for row in range(count)]
+
+
+def carry_all(
+    old: Mapping[str, Tensor], fresh: Mapping[str, Tensor], tables: Mapping[str, Rows]
+) -> dict[str, Tensor]:
+    """A state: named tables by their rows, all else as it was.
+
+    Raises:
+        ValueError: names or shapes differ elsewhere.
+    """
+    wrong = sorted(old.keys() ^ fresh.keys())
+    wrong += [
+        name for name in fresh if name not in tables and name in old and old[name].shape != fresh[name].shape
+    ]
+    if wrong:
+        raise ValueError(
+            f"An earlier state must have the same parameters, but differs in {', '.join(wrong[:8])}."
+        )
+    with torch.no_grad():
+        return {
+            name: carry(old[name], value, tables[name]) if name in tables else old[name].clone()
+            for name, value in fresh.items()
+        }
