@@ -4,7 +4,8 @@
     python -m tools.phrasebook.build --rehearse     # every stage in small, elsewhere: does it all run here?
 
 Long: one CPU core took 1.6 s a training step. Each stage is a program of its own that goes on where it stopped.
-Needs Debian's flite, festival, festvox-kallpc16k, festvox-kdlpc16k, festvox-us-slt-hts, espeak-ng and npm.
+Needs Debian's flite, festival, festvox-kallpc16k, festvox-kdlpc16k, festvox-us-slt-hts, espeak-ng, npm and, for the
+evaluation, asterisk-core-sounds-{en,es,fr}-g722.
 """
 
 import argparse

@@ -21,7 +21,7 @@ import soxr
 
 from tools.phrasebook.corpus import DEFAULT_WORK
 from tools.phrasebook.engines import speak
-from tools.phrasebook.recipe import read_phrases
+from tools.phrasebook.recipe import LANGUAGES, read_phrases
 from tools.phrasebook.rooms import augment, set_level
 from tools.phrasebook.shards import DONE_NAME, SAMPLE_RATE, ClipWriter
 from tools.phrasebook.voices import CASTS, VOICES, Range, Role, prepare
@@ -249,7 +249,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--work", type=Path, default=DEFAULT_WORK)
     parser.add_argument("--set", choices=sorted(RECIPES), required=True, dest="set_name")
-    parser.add_argument("--languages", nargs="+", default=["eng", "spa"])
+    parser.add_argument("--languages", nargs="+", default=LANGUAGES)
     parser.add_argument("--clips", type=int, help="stop after so many; a later call goes on")
     parser.add_argument("--jobs", type=int, default=2)
     args = parser.parse_args()

@@ -1,7 +1,7 @@
 """Which voices there are, whose they are, and in which set each one speaks.
 
 A table of voices (facts) and a table of casts (choices). How an engine is driven is in `engines.py`; what is
-said is in the corpus. No speaker of an unseen cast speaks in a training cast, in either language.
+said is in the corpus. No speaker of an unseen cast speaks in a training cast, in any language.
 """
 
 import argparse
@@ -11,6 +11,7 @@ from typing import Final
 
 from tools.phrasebook.corpus import DEFAULT_WORK
 from tools.phrasebook.engines import fetch_kokoro, use_kokoro
+from tools.phrasebook.recipe import LANGUAGES
 
 APACHE: Final = "Apache-2.0"
 CMU: Final = "CMU (free, BSD-like)"
@@ -27,6 +28,9 @@ KOKORO_SPANISH: Final = (
     "em_alex ef_dora af_bella bf_emma bm_george if_sara im_nicola pf_dora pm_alex af_kore af_nova af_jessica am_adam "
     "am_eric am_fenrir am_liam bm_lewis bm_daniel bf_alice ff_siwis hm_omega hf_alpha"
 )
+# Whom Whisper base understands: those who speak a Romance language in French, a few in German.
+KOKORO_FRENCH: Final = "ff_siwis if_sara em_alex ef_dora im_nicola pf_dora pm_alex"
+KOKORO_GERMAN: Final = "if_sara em_alex bm_george hm_psi hf_alpha im_nicola"
 
 
 @dataclass(frozen=True)
@@ -61,10 +65,16 @@ _ALL: Final = [
     *_voices("hibari", "eng", APACHE, {"hibari-heart": "heart"}),
     *_espeak("eng", "en-us+m3 en-gb en-gb-x-rp+f2 en-us+f4 en-gb-scotland+m7"),
     *_espeak("spa", "es es+f2 es+m3 es+f4 es-419+m7 es-419+f3"),
+    *_espeak("fra", "fr fr+f2 fr-be+m3 fr-ch+f4 fr-be+f3 fr-ch+m7"),
+    *_espeak("deu", "de de+f2 de+m3 de+f4 de+m7 de+f3"),
     *_kokoro("eng", "en", "am_puck af_sarah"),
     *_kokoro("eng", "en", KOKORO_ENGLISH),
     *_kokoro("spa", "es", "em_santa am_michael"),
     *_kokoro("spa", "es", KOKORO_SPANISH),
+    *_kokoro("fra", "fr", "em_santa pm_santa"),
+    *_kokoro("fra", "fr", KOKORO_FRENCH),
+    *_kokoro("deu", "de", "em_santa hf_beta"),
+    *_kokoro("deu", "de", KOKORO_GERMAN),
 ]
 VOICES: Final = {voice.name: voice for voice in _ALL}
 
@@ -102,6 +112,25 @@ _NARROW: Final = (0.95, 1.06)
 _WIDE: Final = (0.86, 1.16)
 _PACE: Final = (0.88, 1.15)
 
+
+def _three_of_pico(voice: str, weight: float) -> tuple[Role, ...]:
+    """The one Pico voice of a language as three speakers: as it is, a lower and a higher one."""
+    return (
+        Role(voice, 0.40 * weight, (0.92, 1.10), _PACE, _NARROW),
+        Role(voice, 0.31 * weight, (0.72, 0.88), _PACE, (0.85, 0.94)),
+        Role(voice, 0.29 * weight, (1.04, 1.25), _PACE, (1.04, 1.14)),
+    )
+
+
+def _many_of_pico(voice: str, weight: float) -> tuple[Role, ...]:
+    """The same with wider limits."""
+    return (
+        Role(voice, 0.48 * weight, (0.85, 1.20), _PACE, (0.92, 1.10)),
+        Role(voice, 0.27 * weight, (0.68, 0.90), _PACE, (0.82, 0.94)),
+        Role(voice, 0.25 * weight, (1.00, 1.25), _PACE, (1.04, 1.18)),
+    )
+
+
 _TRAIN1: Final[dict[str, tuple[Role, ...]]] = {
     "eng": (
         Role("pico-en-GB", 0.30, (0.90, 1.12), _PACE, _NARROW),
@@ -114,6 +143,8 @@ _TRAIN1: Final[dict[str, tuple[Role, ...]]] = {
         Role("pico-es-ES", 0.25, (1.04, 1.25), _PACE, (1.04, 1.14)),
         *_group("espeak-es espeak-es+f2", 0.15, _PACE, _NARROW),
     ),
+    "fra": (*_three_of_pico("pico-fr-FR", 0.85), *_group("espeak-fr espeak-fr+f2", 0.15, _PACE, _NARROW)),
+    "deu": (*_three_of_pico("pico-de-DE", 0.85), *_group("espeak-de espeak-de+f2", 0.15, _PACE, _NARROW)),
 }
 CASTS: Final[dict[str, dict[str, tuple[Role, ...]]]] = {
     "target": {
@@ -145,16 +176,30 @@ CASTS: Final[dict[str, dict[str, tuple[Role, ...]]]] = {
             *_group("kokoro-es-af_bella kokoro-es-bf_emma kokoro-es-bm_george", 0.0065, (0.9, 1.1), _NARROW),
             *_group("kokoro-es-if_sara kokoro-es-im_nicola kokoro-es-pf_dora", 0.006, (0.9, 1.1), _NARROW),
         ),
+        "fra": (
+            *_many_of_pico("pico-fr-FR", 0.76),
+            *_group("espeak-fr espeak-fr+f2 espeak-fr-be+m3", 0.13, _PACE, _WIDE),
+            *_group("espeak-fr-ch+f4 espeak-fr-be+f3 espeak-fr-ch+m7", 0.11, _PACE, _WIDE),
+        ),
+        "deu": (
+            *_many_of_pico("pico-de-DE", 0.76),
+            *_group("espeak-de espeak-de+f2 espeak-de+m3", 0.13, _PACE, _WIDE),
+            *_group("espeak-de+f4 espeak-de+m7 espeak-de+f3", 0.11, _PACE, _WIDE),
+        ),
     },
     # Natural voices, a hundred times slower than the rest: few clips, which training repeats.
     "train3": {
         "eng": _group(_named("kokoro-en-", KOKORO_ENGLISH), 1.0, _PACE, _NARROW),
         "spa": _group(_named("kokoro-es-", KOKORO_SPANISH), 1.0, _PACE, _NARROW),
+        "fra": _group(_named("kokoro-fr-", KOKORO_FRENCH), 1.0, _PACE, _NARROW),
+        "deu": _group(_named("kokoro-de-", KOKORO_GERMAN), 1.0, _PACE, _NARROW),
     },
     "seen": _TRAIN1,
     "unseen": {
         "eng": _group("festival-ked flite-awb kokoro-en-am_puck kokoro-en-af_sarah", 1.0),
         "spa": _group("kokoro-es-em_santa kokoro-es-am_michael", 1.0),
+        "fra": _group("kokoro-fr-em_santa kokoro-fr-pm_santa", 1.0),
+        "deu": _group("kokoro-de-em_santa kokoro-de-hf_beta", 1.0),
     },
 }
 CASTS["target_heldout"] = CASTS["target"]
@@ -164,7 +209,7 @@ CASTS["answers"] = {
         *CASTS["train2"][language],
         *(replace(role, weight=role.weight / 6) for role in CASTS["train3"][language]),
     )
-    for language in ("eng", "spa")
+    for language in LANGUAGES
 }
 
 
