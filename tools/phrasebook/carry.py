@@ -46,20 +46,26 @@ def sub_pieces(piece: str, known: Collection[str]) -> list[str]:
 
 
 def token_rows(old: Text, new: Text, languages: Collection[str]) -> list[list[int]]:
-    """Old token ids of each new one; only of `languages` the old token was ever trained."""
+    """Old token ids of each new one; only of `languages` the old token was ever trained.
+
+    A new piece of which one old part is left would be that part's double and take half of its probability: it starts
+    afresh instead.
+    """
     ids = {old.pieces.id_to_piece(i): i + OFFSET for i in range(NUM_SPECIALS - OFFSET, len(old.pieces))}
     rows = [[i] for i in range(NUM_SPECIALS)]
     for i in range(NUM_SPECIALS - OFFSET, len(new.pieces)):
-        rows.append([ids[part] for part in sub_pieces(new.pieces.id_to_piece(i), ids)])
+        piece = new.pieces.id_to_piece(i)
+        parts = sub_pieces(piece, ids)
+        rows.append([ids[part] for part in parts] if parts == [piece] or len(parts) > 1 else [])
     return rows + [[old.language_id(code)] if code in languages else [] for code in LANGUAGES]
 
 
 def letter_rows(old: Text, new: Text, repeats: int = 1) -> list[list[int]]:
-    """Old CTC classes of each new one, the blank first; `repeats` heads lie one behind the other."""
+    """Old CTC classes of each new one, the blank first; `repeats` heads lie one behind the other. New letters start
+    afresh, see `token_rows`."""
     once = [[0]]
     for letter in new.letters:
-        source = old.letter_ids.get(letter) or old.letter_ids.get(plain(letter))
-        once.append([source] if source else [])
+        once.append([old.letter_ids[letter]] if letter in old.letter_ids else [])
     width = len(old.letters) + 1
     return [[width * head + i for i in row] for head in range(repeats) for row in once]
 

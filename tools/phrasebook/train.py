@@ -31,7 +31,8 @@ from tools.phrasebook.carry import carry_all, letter_rows, token_rows
 from tools.phrasebook.corpus import DEFAULT_WORK
 from tools.phrasebook.guide import Guide
 from tools.phrasebook.prefixes import HEADS, prefix_loss
-from tools.phrasebook.recipe import BLANK, CONFIG, LANGUAGES, Text, read_phrases, train_tokenizer
+from tools.phrasebook.recipe import BLANK, CONFIG, LANGUAGES, NUM_PIECES, Text, read_phrases, train_tokenizer
+from tools.phrasebook.widen import widen_tokenizer
 
 PARTS = frozenset({"speech_encoder", "text_encoder", "text_decoder"})
 LABEL_SMOOTHING = 0.1
@@ -212,7 +213,7 @@ class Trainer:
         optimizer begins anew. Returns what the card says of that run."""
         state = torch.load(work / "main" / "state.pt", map_location=self.device, weights_only=True)
         old = Text(work / "main" / "sentencepiece.bpe.model")
-        languages = list(read_phrases(work / "corpus" / "train.jsonl")[0]["text"])
+        languages = languages_of(work)
         tables = {"tokens.weight": token_rows(old, self.text, languages)}
         self.network.load_state_dict(carry_all(state["average"], self.network.state_dict(), tables))
         heads = {"ctc_head": (self.ctc_head, 1), "state_head": (self.state_head, LETTERS_PER_STATE)}
@@ -317,6 +318,24 @@ def checks(trainer: Trainer, work: Path, count: int) -> dict[str, str]:
     return row
 
 
+def languages_of(work: Path) -> list[str]:
+    """Those of another work folder's corpus."""
+    return list(read_phrases(work / "corpus" / "train.jsonl")[0]["text"])
+
+
+def make_tokenizer(path: Path, phrases: list[dict[str, Any]], earlier: Path | None) -> None:
+    """Of all languages, or that of an earlier run widened by those that it lacks."""
+    known = languages_of(earlier) if earlier else []
+    old, new = (
+        [p["text"][code] for p in phrases for code in LANGUAGES if (code in known) == is_known]
+        for is_known in (True, False)
+    )
+    if earlier:
+        widen_tokenizer(earlier / "main" / path.name, path, old, new, NUM_PIECES)
+    else:
+        train_tokenizer(new, path)
+
+
 def repeated(sets: str) -> list[str]:
     """ "a,b:3" -> a, b, b, b: a set of few clips is heard more often."""
     pairs = (item.partition(":") for item in sets.split(","))
@@ -332,7 +351,7 @@ def run(options: argparse.Namespace) -> None:
     phrases = [p for name in ("train", "answers") for p in read_phrases(work / "corpus" / f"{name}.jsonl")]
     model_path = folder / "sentencepiece.bpe.model"
     if not model_path.exists():
-        train_tokenizer((p["text"][lang] for p in phrases for lang in LANGUAGES), model_path)
+        make_tokenizer(model_path, phrases, options.start_from)
     text = Text(model_path)
     torch.manual_seed(options.seed)
     trainer = Trainer(text, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
