@@ -13,7 +13,7 @@ import pytest
 from tests.page.browser import SHARED_TITLE, Browser, Tab
 from tests.page.conftest import Host
 
-# Listens to whatever is sent to a loudspeaker, and keeps what is saved.
+# Listens to whatever is sent to a loudspeaker, and keeps what is saved and what the server is told of the playback.
 EARS = """
 const connect = AudioNode.prototype.connect;
 const ears = [];
@@ -33,6 +33,13 @@ setInterval(() => {
     window.loudest = Math.max(window.loudest, Math.hypot(...heard) / Math.sqrt(heard.length));
   }
 }, 50);
+window.played = [];
+const send = WebSocket.prototype.send;
+WebSocket.prototype.send = function (data) {
+  const message = typeof data === "string" ? JSON.parse(data) : {};
+  if (message.type === "output_audio.played") window.played.push(message.up_to_sample);
+  send.call(this, data);
+};
 window.saved = [];
 const make = URL.createObjectURL;
 URL.createObjectURL = (blob) => (blob instanceof File || blob.text().then((text) => saved.push(text)), make(blob));
@@ -123,6 +130,12 @@ def test_captions_appear_and_speech_is_heard(spoken: Spoken) -> None:
     assert tab.evaluate("document.querySelectorAll('#captions .unstable')[1].textContent") == ""
     assert tab.evaluate("loudest") > AUDIBLE
     assert tab.evaluate("document.getElementById('lag-text').textContent").endswith(" s")
+
+
+def test_the_server_is_told_what_was_played(spoken: Spoken) -> None:
+    played = spoken.tab.evaluate("played")
+    assert len(played) > 1 and played == sorted(set(played))
+    assert played[-1] > 0.4 * spoken.tab.evaluate("new AudioContext().sampleRate")
 
 
 def test_the_keyboard_reaches_everything_in_order(spoken: Spoken) -> None:

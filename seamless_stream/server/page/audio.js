@@ -41,14 +41,17 @@ export class Player {
     this.node = new AudioWorkletNode(context, "player", { numberOfInputs: 0, outputChannelCount: [1] });
     this.volume = context.createGain();
     this.node.connect(this.volume).connect(context.destination);
-    this.state = { isPlaying: false, segment: null, waitingS: 0, numPlayed: 0, numDry: 0 };
+    this.state = { isPlaying: false, segment: null, heard: null, waitingS: 0, numPlayed: 0, numDry: 0 };
     this.onstate = () => {};
     this.node.port.onmessage = ({ data }) => this.onstate((this.state = data));
   }
 
-  /** @param {Float32Array} samples at the context's rate, which are given away */
-  push(samples, segment) {
-    this.node.port.postMessage({ samples, segment }, [samples.buffer]);
+  /**
+   * @param {Float32Array} samples at the context's rate, which are given away
+   * @param {object} place whatever its user knows them by; `state.heard` is `{place, numSamples}` of the newest played
+   */
+  push(samples, segment, place) {
+    this.node.port.postMessage({ samples, segment, place }, [samples.buffer]);
   }
 
   /** Says no more of what it was given. */

@@ -140,6 +140,12 @@ export class TranslationClient extends EventTarget {
     }
   }
 
+  /** Tells how far speech was played: all before this sample of the first output clock, of the session of this number. */
+  played(upToSample, sessionNumber) {
+    if (sessionNumber !== this.#number || this.#state !== "open") return;
+    this.#post(JSON.stringify({ type: "output_audio.played", up_to_sample: upToSample }));
+  }
+
   /** Finishes all audio so far, without ending the session; resolves when its translation has come. */
   flush() {
     const marker = `m${this.#numAsked++}`;

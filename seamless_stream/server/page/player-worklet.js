@@ -14,7 +14,7 @@ const FADE_SAMPLES = Math.round(sampleRate * 0.005);
 const REPORT_S = 0.1;
 
 class Player extends AudioWorkletProcessor {
-  #pieces = []; // {samples, segment}
+  #pieces = []; // {samples, segment, place}
   #place = 0; // in the first piece
   #numWaiting = 0; // samples
   #leadS = LEAD_S;
@@ -26,6 +26,7 @@ class Player extends AudioWorkletProcessor {
   #driedS = -UNEVEN_S;
   #numDry = 0; // times that speech broke off
   #segment = null;
+  #heard = null; // {place, numSamples}: of the piece that was played last, the samples so far
   #reportedS = 0;
 
   constructor() {
@@ -72,6 +73,7 @@ class Player extends AudioWorkletProcessor {
       return this.#fadeOut();
     }
     this.#segment = piece.segment;
+    this.#heard = { place: piece.place, numSamples: this.#place + 1 };
     this.#gain = Math.min(1, this.#gain + 1 / FADE_SAMPLES);
     this.#last = piece.samples[this.#place++];
     this.#numWaiting -= 1;
@@ -93,6 +95,7 @@ class Player extends AudioWorkletProcessor {
     this.port.postMessage({
       isPlaying: this.#isPlaying,
       segment: this.#isPlaying ? this.#segment : null,
+      heard: this.#heard,
       waitingS: this.#numWaiting / sampleRate,
       numPlayed: this.#numPlayed,
       numDry: this.#numDry,

@@ -15,6 +15,7 @@ import { keyOf } from "./transcript.js";
 const FAST_RATE = 16_000; // what the model hears; a file that nobody listens to needs no more
 const FAST_PIECE_S = 0.2;
 const SETTLE_MS = 300;
+const PLAYED_MS = 250; // between two reports of what was played
 
 /**
  * `choice`: {kind, deviceId, file, isFast, url, key, output, extra, volume, original, ducks, gates}; `before`: the time
@@ -31,6 +32,7 @@ export class Run extends EventTarget {
   #lag = { behindMs: null, captionMs: null, speechMs: null, waitingS: 0, factor: null };
   #starts = new Map(); // key of a segment -> where it began, until it is spoken
   #spoken = null;
+  #played = { upTo: 0, toldMs: 0 };
   #isStopping = false;
   #isOver = false;
 
@@ -103,7 +105,8 @@ export class Run extends EventTarget {
     const events = "session.created session.resumed session.updated session.closed session.go_away state lost warning";
     for (const type of [...events.split(" "), ...SEGMENTS]) this.#client.addEventListener(type, (event) => this.#pass(event));
     this.#client.addEventListener("audio", ({ detail }) => {
-      this.#player?.push(detail.samples, this.#keyOf(detail));
+      const { first_sample, output, session_number } = detail;
+      this.#player?.push(detail.samples, this.#keyOf(detail), { first_sample, output, session_number });
     });
     this.#client.addEventListener("heartbeat", ({ detail }) => this.#tellLag({ factor: detail.realtime_factor ?? null }));
     this.#client.addEventListener("audio.ack", ({ detail }) => {
@@ -136,9 +139,10 @@ export class Run extends EventTarget {
     this.#tell("level", { rms: isGated ? 0 : rms });
   }
 
-  #hearPlayer({ isPlaying, segment, waitingS }) {
+  #hearPlayer({ isPlaying, segment, heard, waitingS }) {
     this.#source?.duck(isPlaying && this.#choice.ducks);
     this.#tellLag({ waitingS });
+    this.#tellPlayed(heard);
     if (segment === this.#spoken) return;
     this.#spoken = segment;
     if (this.#starts.has(segment)) {
@@ -146,6 +150,16 @@ export class Run extends EventTarget {
       this.#starts.delete(segment);
     }
     this.#tell("speak", { key: segment });
+  }
+
+  /** The server's echo guard and lag control want to know it; of several languages the first one's clock counts. */
+  #tellPlayed(heard) {
+    if (heard === null || heard.place.output !== 0) return;
+    const upTo = heard.place.first_sample + heard.numSamples;
+    const now = performance.now();
+    if (upTo === this.#played.upTo || now - this.#played.toldMs < PLAYED_MS) return;
+    this.#played = { upTo, toldMs: now };
+    this.#client.played(upTo, heard.place.session_number);
   }
 
   /** Changes what is heard: `{volume, original}` from 0 to 1, `{ducks, gates}`. */
