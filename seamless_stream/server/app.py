@@ -42,7 +42,7 @@ from seamless_stream.server.http import (
 from seamless_stream.server.listeners import Audience, run_listener, stream_events
 from seamless_stream.server.messages import Dialect
 from seamless_stream.server.metrics import CONTENT_TYPE
-from seamless_stream.server.protocol import NATIVE, TRY_LATER, ProtocolError, build, schema
+from seamless_stream.server.protocol import NATIVE, RETRY_S, TRY_LATER, ProtocolError, build, schema
 from seamless_stream.server.seat import unknown_session
 from seamless_stream.server.service import Service
 from seamless_stream.server.sessions import Sessions
@@ -51,7 +51,7 @@ from seamless_stream.settings import Readers
 
 TRANSLATIONS: Final = "/v1/realtime/translations"
 SECRETS: Final = f"{TRANSLATIONS}/client_secrets"
-RETRY: Final = {"Retry-After": "5"}
+RETRY: Final = {"Retry-After": str(RETRY_S)}
 LOOK_S: Final = 0.5  # to wait for the worker; then what it last said is shown
 EVENT_STREAM: Final = Response(
     200,

@@ -297,7 +297,7 @@ class SessionClosed:
 
 @dataclass(frozen=True)
 class ErrorDetail:
-    """What was wrong; `recoverable`: the session goes on."""
+    """What was wrong; `recoverable`: the session goes on. `retry_after_ms`: then it may go well."""
 
     type: ErrorType
     code: str
@@ -305,6 +305,7 @@ class ErrorDetail:
     param: str | None
     event_id: str | None
     recoverable: bool
+    retry_after_ms: int | None = None
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ MAX_TEXT: Final = 256  # characters of an id, a marker or a language
 
 # Close codes of our own; the others are those of RFC 6455.
 NORMAL, UNSUPPORTED, INTERNAL, RESTART, TRY_LATER = 1000, 1003, 1011, 1012, 1013
+RETRY_S: Final = 5  # after which somebody may have left a full server
 BAD_MESSAGE, UNKNOWN, IDLE, TAKEN_OVER, SLOW_READER = 4400, 4404, 4408, 4409, 4410
 TOO_LONG, TOO_FAST, WORKER_LOST = 4413, 4429, 4500
 
@@ -42,6 +43,7 @@ class ProtocolError(Exception):
         close_code: int | None = None,
         kind: ErrorType = "invalid_request_error",
         event_id: str | None = None,
+        retry_after_ms: int | None = None,
     ) -> None:
         super().__init__(message)
         self.code = code
@@ -49,13 +51,13 @@ class ProtocolError(Exception):
         self.close_code = close_code
         self.kind: ErrorType = kind
         self.event_id = event_id
+        self.retry_after_ms = retry_after_ms
 
     def message(self) -> "Error":
         """What the client is told."""
-        detail = ErrorDetail(
-            self.kind, self.code, str(self), self.param, self.event_id, self.close_code is None
-        )
-        return Error(detail)
+        is_recoverable = self.close_code is None
+        named = (self.kind, self.code, str(self), self.param, self.event_id)
+        return Error(ErrorDetail(*named, is_recoverable, self.retry_after_ms))
 
 
 def write(message: ServerMessage, number: int | str, *, with_seq: bool) -> str:

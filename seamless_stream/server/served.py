@@ -374,7 +374,10 @@ class ServedSession:
         text = "The worker has stopped." if error is None else str(error)
         code = "server_full" if is_busy else "session_failed"
         close_code = protocol.TRY_LATER if is_busy else protocol.WORKER_LOST
-        self.refuse(ProtocolError(code, text, close_code=close_code, kind="server_error"))
+        retry_ms = 1000 * protocol.RETRY_S if is_busy else None
+        self.refuse(
+            ProtocolError(code, text, close_code=close_code, kind="server_error", retry_after_ms=retry_ms)
+        )
 
     # Sending.
 

@@ -399,3 +399,4 @@ def test_an_engine_without_room_closes_with_try_later() -> None:
 
     found, code = asyncio.run(scenario())
     assert found[-1]["error"]["code"] == "server_full" and code == 1013
+    assert found[-1]["error"]["retry_after_ms"] == 5_000
