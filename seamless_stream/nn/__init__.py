@@ -6,6 +6,8 @@ H heads, K width of a head, V vocabulary. Tensors are [B, T, D]; [B, D, T] only 
 
 import os
 
-# On a CPU, oneDNN keeps the compiled kernels of the last 1024 shapes of convolutions, and speech has ever new lengths:
-# 145 MB more in the first twelve minutes. It reads this before its first convolution; who has set it is obeyed.
-os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
+# On a CPU, oneDNN and the layer above it each keep what they compiled for the last 1024 shapes of convolutions, and
+# speech has ever new lengths: 145 MB more in the first twelve minutes. Both read these before the first convolution;
+# who has set them is obeyed.
+for name in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
+    os.environ.setdefault(name, "64")

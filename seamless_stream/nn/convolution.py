@@ -17,6 +17,16 @@ def depthwise(x: Tensor, weight: Tensor, padding: str = "valid") -> Tensor:
     return F.conv2d(x[:, :, None], weight[:, :, None], padding=padding, groups=len(weight))[:, :, 0]
 
 
+def strided(x: Tensor, conv: nn.Conv1d) -> Tensor:
+    """x [B, T, D] -> [B, S, D']: a convolution without padding, as one product of its windows and its weights.
+
+    Where windows overlap little they hold little more than x, and a product takes a third of the time that oneDNN needs
+    for a wide one, which also compiles a kernel for each new length.
+    """
+    windows = x.unfold(1, conv.kernel_size[0], conv.stride[0])  # [B, S, D, K]
+    return F.linear(windows.flatten(2), conv.weight.flatten(1), conv.bias)
+
+
 @dataclass(frozen=True, eq=False)
 class ConvState(State):
     """The last inputs of a causal convolution."""

@@ -16,6 +16,7 @@ from torch.nn.utils.rnn import pad_sequence
 from seamless_stream.models.seamless_m4t.config import SeamlessM4TConfig
 from seamless_stream.nn.attention import MultiHeadAttention, key_mask, length_mask
 from seamless_stream.nn.conformer import Conformer, ConformerState, FeedForward
+from seamless_stream.nn.convolution import strided
 from seamless_stream.nn.full_conformer import FullConformer
 from seamless_stream.nn.state import State
 
@@ -80,12 +81,11 @@ class AdaptorLayer(nn.Module):
     def shorten(self, x: Tensor, inside: Tensor | None) -> tuple[Tensor, Tensor]:
         """Padded frames [B, T, D], of which those `inside` [B, T, 1] are real -> residual and hidden [B, S, D]."""
 
-        def path(norm: nn.Module, conv: nn.Module) -> Tensor:
+        def path(norm: nn.Module, conv: nn.Conv1d) -> Tensor:
             y = norm(x)
             if inside is not None:
                 y = y * inside
-            y = F.glu(conv(y.transpose(1, 2)), dim=1).transpose(1, 2)
-            return y
+            return F.glu(strided(y, conv), dim=2)
 
         return path(self.residual_norm, self.residual_conv), path(self.attention_norm, self.attention_conv)
 
