@@ -71,10 +71,11 @@ class _Lengths:
         self.onset = _num_windows(_ONSET_MS)
         self.pre_roll = _num_windows(settings.pre_roll_ms)
         self.post_roll = _num_windows(_POST_ROLL_MS)
-        self.min_speech = _num_windows(settings.min_speech_ms)
         self.soft_max = max(1, _num_windows(settings.soft_max_ms))
         self.hard_max = max(2, _num_windows(settings.hard_max_ms))
         self.search = min(_num_windows(_SEARCH_MS), self.hard_max // 2)
+        # At most half of a segment, or speech without a pause would be cut before there is enough of it.
+        self.min_speech = min(_num_windows(settings.min_speech_ms), self.hard_max // 2)
         self._shrink = _num_windows(_SHRINK_MS)
         self._hang_over = max(1, _num_windows(settings.hang_over_ms))
         self._hang_over_long = max(1, _num_windows(settings.hang_over_long_ms))
@@ -199,6 +200,7 @@ class Segmenter:
         around = [before + after for before, after in zip(loudness, loudness[1:], strict=False)]
         quietest = first + 1 + int(np.argmin(around)) if around else self._now
         events = self._end("hard_max", quietest)
+        self._trim(self._now - quietest)  # of a candidate too, or it would be heard again without an end
         rest = list(self._held)
         self._held.clear()
         self._now -= len(rest)

@@ -1,6 +1,7 @@
 """Segments: on scripted probabilities every rule by itself, on random ones the laws that hold for all streams."""
 
 import tracemalloc
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -210,6 +211,20 @@ def test_the_laws_hold_for_all_settings(runs: list[tuple[int, float]], chosen: S
     samples = noise(len(probabilities) * WINDOW)
     segmenter = Segmenter(Scripted(probabilities), chosen)
     check_laws(segmenter.push(samples) + segmenter.flush(), samples)
+
+
+@pytest.mark.parametrize("pre_roll_ms", [0, 1_000])
+def test_a_candidate_that_reaches_the_hard_maximum_is_not_heard_again(pre_roll_ms: int) -> None:
+    """Words so sparse that the longest segment has too little speech: it vanishes, and what follows is heard."""
+    chosen = replace(
+        SETTINGS, pre_roll_ms=pre_roll_ms, min_speech_ms=1_000, soft_max_ms=900, hard_max_ms=1_000
+    )
+    probabilities = script(*[(3, 1), (4, 0)] * 20, (50, 0), (60, 1), (50, 0))
+    samples = noise(len(probabilities) * WINDOW)
+    segmenter = Segmenter(Scripted(probabilities), chosen)
+    events = segmenter.push(samples) + segmenter.flush()
+    check_laws(events, samples)
+    assert closed(events) and closed(events)[-1][1] > 190
 
 
 @settings(max_examples=25, deadline=None)
