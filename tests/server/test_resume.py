@@ -96,7 +96,7 @@ def test_two_hundred_cuts_lose_nothing_and_double_nothing() -> None:
     """8 sessions of 25 cuts, at random bytes of either direction."""
 
     async def session(server: Server, cuts: int, seed: int) -> tuple[Any, int, int, int]:
-        plan = Plan(random.Random(seed), cuts, 12_000, 3_000)
+        plan = Plan(random.Random(seed), cuts, 12_000, 4_000)  # twice what a greeting has
         async with bad_network(server.port, plan) as (proxy, port):
             client = Client(server.url.replace(str(server.port), str(port)))
             async with asyncio.timeout(3 * PATIENCE_S):
@@ -116,7 +116,7 @@ def test_two_hundred_cuts_lose_nothing_and_double_nothing() -> None:
         assert result == uncut
     assert sum(cuts for _, cuts, _, _ in found) == 200
     assert sum(replayed for *_, replayed in found) > 0
-    assert sum(resumed for _, _, resumed, _ in found) >= 80  # others cut a handshake, or what had not begun
+    assert sum(resumed for _, _, resumed, _ in found) >= 100  # others cut a handshake, or what had not begun
 
 
 def test_another_connection_takes_over() -> None:
