@@ -51,9 +51,8 @@ class SoundMonitor:
         self._quiet_s = CLIPPED_AGAIN_S  # seconds since the last one that was clipped
         self._spoke_ms = 0
         self._energy = 0.0  # of the present second
-        self._powers: deque[tuple[int, float]] = deque(
-            maxlen=_KEPT_S
-        )  # where each second ended, ms, and its power
+        # Where each second ended, ms, and its power.
+        self._powers: deque[tuple[int, float]] = deque(maxlen=_KEPT_S)
         self._is_told = False  # that nobody speaks
         self._clipped: list[Clipped] = []
 

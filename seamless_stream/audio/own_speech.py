@@ -17,9 +17,7 @@ LOW_RATE: Final = 4_000  # enough to know speech again, and it needs a quarter o
 LOW_STEP: Final = SAMPLE_RATE // LOW_RATE
 EDGE_SAMPLES: Final = 32  # that the low-pass filter looks to either side
 _CUTOFF_HZ: Final = 1_800.0
-JITTER_SAMPLES: Final = (
-    SAMPLE_RATE * 150 // 1000
-)  # by which a client's word may differ without moving anything
+JITTER_SAMPLES: Final = SAMPLE_RATE * 150 // 1000  # by which a client's word may differ and nothing is moved
 MAX_KEPT_SAMPLES: Final = 60 * SAMPLE_RATE  # of speech that is not played yet
 # A loudspeaker that nobody tells of may begin so late; one that does, so late after its own word.
 UNTOLD_TAIL_SAMPLES: Final = SAMPLE_RATE
@@ -40,9 +38,8 @@ _TAPS: Final = np.ascontiguousarray(_taps().reshape(-1, LOW_STEP).T)  # [4, 16]
 
 def lower(samples: Samples) -> Samples:
     """[n + 64] at 16 kHz -> [n / 4] at 4 kHz, the first of them at the place of sample 32; n a multiple of 4."""
-    parts = (
-        samples.reshape(-1, LOW_STEP) @ _TAPS
-    )  # [n / 4 + 16, 16]: every four samples as each tap hears them
+    # Every four samples as each tap hears them.
+    parts = samples.reshape(-1, LOW_STEP) @ _TAPS  # [n / 4 + 16, 16]
     num_taps = _TAPS.shape[1]
     low: Samples = parts[:-num_taps, 0].copy()
     for tap in range(1, num_taps):

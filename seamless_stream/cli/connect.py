@@ -175,5 +175,11 @@ def _warning(message: Warn) -> str:
             return "the server cannot keep up." if detail.get("level") else "the server keeps up again."
         case "speech_backlog":
             return f"{detail.get('backlog_ms', 0) / 1000:.1f} s of speech wait to be played."
+        case "echo_suspected":
+            return "the microphone hears the translation; better use headphones."
+        case "clipping":
+            return "the microphone is too loud; turn it down, or speak from further away."
+        case "no_speech":
+            return f"nobody has spoken for half a minute; the sound is at {detail.get('level_dbfs')} dBFS."
         case _:
             return f"the server warns: {message.code}."

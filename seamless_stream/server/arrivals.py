@@ -8,9 +8,8 @@ from itertools import pairwise
 from typing import Final
 
 STEP_MS: Final = 100  # of the input clock between two places whose time is kept
-MAX_PLACES: Final = (
-    1_200  # two minutes: more than a segment, what may wait for the model, and what is held before it
-)
+# Two minutes: more than a segment, what may wait for the model, and what is held before it.
+MAX_PLACES: Final = 1_200
 
 
 class Arrivals:
@@ -18,9 +17,8 @@ class Arrivals:
 
     def __init__(self, now_s: float) -> None:
         self._ahead_ms, self._looked_s = 0.0, now_s
-        self._covered_s: float | None = (
-            None  # until when there was audio or announced silence; None: none is expected
-        )
+        # Until when there was audio or announced silence; None: none is expected.
+        self._covered_s: float | None = None
         self._places: deque[tuple[int, float]] = deque([(0, now_s)], MAX_PLACES)
 
     def came(self, duration_ms: float, received_ms: int, now_s: float) -> None:

@@ -96,13 +96,11 @@ class Captions:
     mode: CaptionMode = "stable+unstable"
     min_interval_ms: int = 0  # between updates of one line of which nothing is settled
     pre_roll_ms: int = 300  # of a segment, before its speech
-    age_ms: Callable[[int], int] = lambda place_ms: (
-        0
-    )  # for how long the audio up to a place of the input is here
+    # For how long the audio up to a place of the input is here.
+    age_ms: Callable[[int], int] = lambda place_ms: 0
     ended_by: EndReason = "close"  # what ends the engine's stream now, if it ends
-    on_speech: Callable[[events.Speech, int], None] | None = (
-        None  # told of what is said, by the target's place
-    )
+    # Told of what is said, by the target's place.
+    on_speech: Callable[[events.Speech, int], None] | None = None
     num_finals: int = 0  # segments of which there was one
     clocks: dict[int, int] = field(default_factory=dict)  # samples said, by the target's place
     _segments: dict[int, Segment] = field(default_factory=dict)
@@ -113,9 +111,8 @@ class Captions:
     _codes: tuple[str, ...] | None = None  # what the engine's session writes; None: there is none yet
     _targets_of: dict[tuple[str, ...], tuple[str, ...]] = field(default_factory=dict)
     _now_s: float = 0.0
-    _torn: set[int] = field(
-        default_factory=set
-    )  # output clocks on which speech was left out since the last frame
+    # Output clocks on which speech was left out since the last frame.
+    _torn: set[int] = field(default_factory=set)
     _has_text: set[Role | None] = field(default_factory=set)
 
     @property

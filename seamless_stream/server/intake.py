@@ -29,9 +29,7 @@ MAX_TAKEN_SAMPLES: Final = SAMPLE_RATE  # at once
 PACE: Final = 1.1
 CATCH_UP_PACE: Final = 1.5  # after a lost connection
 BURST_S: Final = 10.0
-MAX_PAUSE_S: Final = (
-    60  # that a message may leave out; so much silence may go to the model at once, it costs little
-)
+MAX_PAUSE_S: Final = 60  # that a message may leave out; so much silence may go to the model at once
 FIRST_BURST_S: Final = 1.0
 
 

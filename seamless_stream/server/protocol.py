@@ -101,10 +101,8 @@ def input_frame(data: bytes, encoding: Encoding) -> tuple[bytes, int]:
 def audio_frame(seq: int, place: int, first_sample: int, segment: int, pcm: bytes, flags: int) -> bytes:
     """Translated speech with its header; `seq` counts binary frames, `first_sample` is on the output clock of the
     language that has this place among the targets."""
-    return (
-        HEADER.pack(1, OUTPUT_PCM, place << 8 | flags, seq & 0xFFFFFFFF, first_sample, segment, len(pcm))
-        + pcm
-    )
+    marks = place << 8 | flags
+    return HEADER.pack(1, OUTPUT_PCM, marks, seq & 0xFFFFFFFF, first_sample, segment, len(pcm)) + pcm
 
 
 def replayed(frame: bytes) -> bytes:

@@ -338,10 +338,8 @@ class ServedSession:
         assert self._feed is not None
         elapsed_ms, now_s = ms(self._feed.elapsed_s), time.monotonic()
         if self._feed.mark is not None:
-            is_flush = self._feed.mark.marker is not None
-            self._captions.ended_by = (
-                "flush" if is_flush else "drain" if self._closing == "drain" else "close"
-            )
+            is_flush, is_drain = self._feed.mark.marker is not None, self._closing == "drain"
+            self._captions.ended_by = "flush" if is_flush else "drain" if is_drain else "close"
         for event in new:
             for message in self._captions.convert(event, elapsed_ms, now_s):
                 self._sound.note(message)
