@@ -37,7 +37,7 @@ def main() -> int:
     for path in sorted(options.output.glob("*-to-*.*")):
         print(f"  {path.name:28} {-(-path.stat().st_size // 1024):7} kB")
     print(
-        "\nThis was the bundled phrasebook, which knows travel phrases in English and Spanish and nothing else.\n"
+        "\nThis was the bundled phrasebook, which knows travel phrases and nothing else.\n"
         "It still mishears some sentences: compare with the texts in\n"
         f"{SAMPLES.relative_to(ROOT)}/*.txt; the measured error rates are in its model card.\n"
         "For open speech in 100 languages (9 GB, CC-BY-NC 4.0, not for commercial use):\n"

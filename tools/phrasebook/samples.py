@@ -1,4 +1,4 @@
-"""Join held-out sentences of several voices into the two recordings that the demo plays.
+"""Join held-out sentences of several voices into the recordings that the demo plays, one for each language.
 
     python -m tools.phrasebook.samples --work DIR --output seamless_stream/checkpoints/samples
 
@@ -16,7 +16,7 @@ from tools.phrasebook.corpus import DEFAULT_WORK
 from tools.phrasebook.recipe import read_phrases
 from tools.phrasebook.shards import SAMPLE_RATE, ClipSet
 
-NAMES = {"eng": "english", "spa": "spanish"}
+NAMES = {"eng": "english", "spa": "spanish", "fra": "french", "deu": "german"}
 NUM_SENTENCES = 5
 MIN_WORDS, MAX_WORDS = 4, 10
 PAUSE_S = (1.1, 1.7)
@@ -58,11 +58,13 @@ def main() -> None:
     parser.add_argument(
         "--set", choices=("seen", "unseen"), default="seen", help="voices seen in training, or not"
     )
+    parser.add_argument("--languages", nargs="+", choices=tuple(NAMES), default=tuple(NAMES))
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)
     phrases = {p["key"]: p["text"] for p in read_phrases(options.work / "corpus" / f"{options.set}.jsonl")}
-    for language, name in NAMES.items():
+    for language in options.languages:
+        name = NAMES[language]
         clips = ClipSet(options.work / "speech" / options.set / language)
         texts = {key: text[language] for key, text in phrases.items()}
         chosen = choose(clips, texts)

@@ -158,9 +158,9 @@ export class Settings {
 }
 
 function hintOf(model, languages) {
-  const isPhrasebook = languages.length === 2 && ["eng", "spa"].every((code) => languages.includes(code));
-  if (!isPhrasebook) return `Model: ${model}`;
-  return "This server runs the small phrasebook: English and Spanish travel phrases, such as “Where is the station?”, and nothing else.";
+  if (model !== "phrasebook") return `Model: ${model}`;
+  const names = new Intl.ListFormat("en").format(languages.map(nameOf));
+  return `This server runs the small phrasebook: travel phrases in ${names}, such as “Where is the station?”, and nothing else.`;
 }
 
 /** The visitor's own language, if it is not the one most often spoken. */
