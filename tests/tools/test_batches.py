@@ -52,6 +52,13 @@ def test_every_language_is_heard_as_often_and_translated_into_every_other(some: 
     assert 0.4 < same / pairs.total() < 0.6
 
 
+def test_favoured_languages_are_heard_twice_as_often(some: Batches) -> None:
+    some.favoured = frozenset({"fra", "deu"})
+    tokens = [token for _ in range(60) for token in some.speech(800, 0.0, plain=True).languages.tolist()]
+    heard = Counter(language_of(token, some.text) for token in tokens)
+    assert 1.6 < (heard["fra"] + heard["deu"]) / (heard["eng"] + heard["spa"]) < 2.4
+
+
 def test_text_goes_in_all_twelve_directions(some: Batches) -> None:
     batch = some.texts(400)
     assert (batch.sources[:, 0] == batch.languages).all()

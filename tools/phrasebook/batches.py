@@ -162,6 +162,7 @@ class Batches:
 
     def __init__(self, examples: list[Example], phrases: list[dict[str, Any]], text: Text, seed: int) -> None:
         self.strength = 1.0  # of the augmentation
+        self.favoured: frozenset[str] = frozenset()  # languages that are heard twice as often as the others
         self.examples, self.phrases, self.text = examples, phrases, text
         self.rng = np.random.default_rng(seed)
         self.pool: list[list[Example]] = []
@@ -169,10 +170,11 @@ class Batches:
     def _refill(self, frames_per_batch: int) -> None:
         """Sort a random handful by length, cut it into batches of about equal numbers of frames, shuffle these.
 
-        Every language has the same share of it, however many clips it has.
+        The share of a language does not depend on how many clips it has.
         """
         counts = Counter(example.language for example in self.examples)
-        shares = np.array([1 / (len(counts) * counts[example.language]) for example in self.examples])
+        of = {code: (1 + (code in self.favoured)) / count for code, count in counts.items()}
+        shares = np.array([of[example.language] for example in self.examples])
         size = min(HANDFUL, len(self.examples))
         chosen = self.rng.choice(len(self.examples), size=size, replace=False, p=shares / shares.sum())
         batch: list[Example] = []

@@ -362,7 +362,7 @@ def run(options: argparse.Namespace) -> None:
         (folder / START_FILE).write_text(json.dumps(trainer.start_from(options.start_from)))
     by_key = {p["key"]: p for p in phrases}
     batches = Batches([], phrases, text, options.seed + trainer.progress.step)
-    batches.strength = options.augment
+    batches.strength, batches.favoured = options.augment, frozenset(options.favour)
     stop: list[int] = []
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, lambda number, _: stop.append(number))
@@ -417,6 +417,9 @@ def main() -> None:
     )
     parser.add_argument("--steps", type=int, default=10_000, help="where the learning rate reaches its end")
     parser.add_argument("--minutes", type=float, default=1e9, help="stop (resumable) after this long")
+    parser.add_argument(
+        "--favour", nargs="+", choices=LANGUAGES, default=(), help="hear these twice as often: new ones"
+    )
     parser.add_argument("--frames", type=int, default=5000, help="fbank frames of speech per batch")
     parser.add_argument("--texts", type=int, default=24, help="phrases of text per batch")
     parser.add_argument(
