@@ -13,7 +13,7 @@ import numpy as np
 
 from seamless_stream.audio.fbank import SAMPLE_RATE
 from seamless_stream.audio.files import AudioFile
-from seamless_stream.audio.pcm import mix_down, to_float32
+from seamless_stream.audio.pcm import mix_down, silence_broken, to_float32
 from seamless_stream.audio.resample import Resampler
 from seamless_stream.audio.ring import Ring
 from seamless_stream.devices import WORDS, Device, DeviceStream, choose, list_devices
@@ -23,6 +23,7 @@ CHUNK_SAMPLES = 1_600  # 100 ms
 READ_BYTES = 3_200
 WAV_TYPES = {(1, 8): "u1", (1, 16): "<i2", (1, 32): "<i4", (3, 32): "<f4", (3, 64): "<f8"}
 WAV_EXTENSIBLE = 0xFFFE
+STREAMED_BYTES = 2**31 - 2**16  # a length from here on, or none, was written by a pipe that did not know it
 RING_S = 10  # of a device's sound may wait for the program
 POLL_S = 0.03
 WARN_EVERY_S = 5.0
@@ -107,7 +108,8 @@ class StdinSource:
         while len(header := self._stream.read(8)) == 8:
             length = int.from_bytes(header[4:], "little")
             if header[:4] == b"data" and dtype is not None:
-                yield from self._frames(b"", dtype, channels, rate)
+                is_whole = 0 < length < STREAMED_BYTES
+                yield from self._frames(b"", dtype, channels, rate, length if is_whole else None)
                 return
             body = self._stream.read(length + length % 2)
             if header[:4] == b"fmt " and len(body) >= 16:
@@ -123,18 +125,32 @@ class StdinSource:
                 dtype = np.dtype(name)
         raise AudioError("The standard input begins as WAV, but holds no sound.")
 
-    def _frames(self, start: bytes, dtype: np.dtype[Any], channels: int, rate: int) -> Iterator[np.ndarray]:
+    def _frames(
+        self, start: bytes, dtype: np.dtype[Any], channels: int, rate: int, num_bytes: int | None = None
+    ) -> Iterator[np.ndarray]:
+        """What comes until the end, or `num_bytes` of it: behind them stand titles and pictures."""
         resampler = Resampler(rate)
         size = dtype.itemsize * channels
-        held = start
-        while data := self._read():
+        held, num_broken = start, 0
+        while (num_bytes is None or num_bytes > 0) and (data := self._read()):
+            if num_bytes is not None:
+                data = data[:num_bytes]
+                num_bytes -= len(data)
             held += data
             num_whole = len(held) // size * size
             pcm = np.frombuffer(held[:num_whole], dtype).astype(dtype.newbyteorder("="))
             held = held[num_whole:]
-            samples = resampler.push(mix_down(to_float32(pcm.reshape(-1, channels))))
+            values, broken = silence_broken(to_float32(pcm.reshape(-1, channels)))
+            num_broken += broken
+            samples = resampler.push(mix_down(values))
             if len(samples):
                 yield samples
+        if num_bytes:
+            self.warnings.append("The standard input is truncated: what there is was used.")
+        if num_broken:
+            self.warnings.append(
+                f"The standard input has {num_broken} values that are no numbers, taken as silence."
+            )
         if held:
             self.warnings.append(f"The standard input ends inside a sample ({len(held)} bytes too many).")
         rest = resampler.flush()

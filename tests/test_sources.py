@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 from seamless_stream.audio.files import write_wav
 from seamless_stream.audio.pcm import to_bytes
@@ -59,6 +60,29 @@ def test_half_a_sample_at_the_end_is_a_warning() -> None:
     samples, warnings = heard(to_bytes(TALK) + b"x")
     assert len(samples) == len(TALK)
     assert warnings == ["The standard input ends inside a sample (1 bytes too many)."]
+
+
+def test_titles_behind_the_sound_are_not_played() -> None:
+    samples, warnings = heard(wav_bytes(TALK, 16_000) + b"LIST" + (3_000).to_bytes(4, "little") + b"\x7f" * 3_000)
+    assert len(samples) == len(TALK) and not warnings
+
+
+def test_a_cut_wav_says_so_and_one_written_to_a_pipe_does_not() -> None:
+    whole = wav_bytes(TALK, 16_000)
+    assert heard(whole[:-2_000])[1] == ["The standard input is truncated: what there is was used."]
+    at = whole.index(b"data") + 4
+    samples, warnings = heard(whole[:at] + b"\xff\xff\xff\xff" + whole[at + 4 :])
+    assert len(samples) == len(TALK) and not warnings
+
+
+def test_values_that_are_no_numbers_are_silence() -> None:
+    values = TALK.copy()
+    values[100], values[200] = np.nan, np.inf
+    stream = io.BytesIO()
+    soundfile.write(stream, values, 16_000, format="WAV", subtype="FLOAT")
+    samples, warnings = heard(stream.getvalue())
+    assert np.isfinite(samples).all() and samples[100] == samples[200] == 0
+    assert warnings == ["The standard input has 2 values that are no numbers, taken as silence."]
 
 
 @pytest.mark.parametrize(

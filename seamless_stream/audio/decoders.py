@@ -90,24 +90,50 @@ class AvDecoder:
         self._stream = self._container.streams.audio[0]
         self.rate: int = self._stream.rate or 0
         self.channels: int = self._stream.channels or 0
-        duration = self._container.duration
-        self.num_frames: int | None = None if duration is None else int(duration / av.time_base * self.rate)
+        self._started_s = (self._container.start_time or 0) / av.time_base
+        self._heard_s = self._announced_s()
+        whole_s = None if self._container.duration is None else self._container.duration / av.time_base
+        duration_s = whole_s if self._heard_s is None else self._heard_s
+        self.num_frames: int | None = None if duration_s is None else int(duration_s * self.rate)
         self.is_cut = False
 
     def blocks(self) -> Iterator[Samples]:
+        num_read = 0
+        for block in self._sound():
+            num_read += len(block)
+            yield block
+        self.is_cut = self._heard_s is not None and _is_short(num_read, self)
+
+    def _announced_s(self) -> float | None:
+        """Seconds of sound that should be there, if the file says it: a container counts its picture, too."""
         import av
 
-        to_float = av.AudioResampler(format="fltp", layout=self._stream.layout, rate=self.rate)
-        num_read = 0
+        if self._container.format.name == "aac":
+            return None  # no container: FFmpeg guesses by the first frames
+        stream = self._stream
+        if stream.duration is not None and stream.time_base is not None:
+            return float((stream.duration + (stream.start_time or 0)) * stream.time_base) - self._started_s
+        if self._container.duration is not None and len(self._container.streams) == 1:
+            return float(self._container.duration / av.time_base)
+        return None
+
+    def _sound(self) -> Iterator[Samples]:
+        """As much silence as the sound begins after the picture, then the sound, at one rate all along."""
+        import av
+
+        to_float, form = None, None
         for frame in self._frames():
-            for part in to_float.resample(frame):
-                num_read += part.samples
-                block: Samples = part.to_ndarray().T.astype(np.float32, copy=False)  # [C, n] -> [n, C]
-                yield block
-        self.is_cut = _is_short(num_read, self)
+            new_form = frame and (frame.format.name, frame.layout.name, frame.sample_rate)
+            if to_float is None and frame is not None and frame.time is not None:
+                yield from _silence(round((frame.time - self._started_s) * self.rate), self.channels)
+            if new_form != form:  # a converter passes frames of another rate through as they are
+                yield from _converted(to_float, None)
+                to_float = av.AudioResampler(format="fltp", layout=self._stream.layout, rate=self.rate)
+                form = new_form
+            yield from _converted(to_float, frame)
 
     def _frames(self) -> Iterator[Any]:
-        """Decoded frames and a last None, which empties the converter. Damaged packets are skipped."""
+        """Decoded frames and a last None. Damaged packets are skipped."""
         import av
 
         packets = self._container.demux(self._stream)
@@ -125,6 +151,18 @@ class AvDecoder:
 
     def close(self) -> None:
         self._container.close()
+
+
+def _silence(num_frames: int, channels: int) -> Iterator[Samples]:
+    for start in range(0, num_frames, _BLOCK_FRAMES):
+        yield np.zeros((min(_BLOCK_FRAMES, num_frames - start), channels), np.float32)
+
+
+def _converted(to_float: Any, frame: Any) -> Iterator[Samples]:
+    """A decoded frame as float32 [n, C]; None empties the converter."""
+    for part in to_float.resample(frame) if to_float else ():
+        block: Samples = part.to_ndarray().T.astype(np.float32, copy=False)  # [C, n] -> [n, C]
+        yield block
 
 
 def open_decoder(path: Path) -> Decoder:

@@ -14,7 +14,14 @@ import numpy as np
 
 from seamless_stream.audio.decoders import Decoder, open_decoder
 from seamless_stream.audio.fbank import SAMPLE_RATE
-from seamless_stream.audio.pcm import Samples, check_samples, count_clipped, mix_down, to_bytes
+from seamless_stream.audio.pcm import (
+    Samples,
+    check_samples,
+    count_clipped,
+    mix_down,
+    silence_broken,
+    to_bytes,
+)
 from seamless_stream.audio.resample import MAX_RATE, MIN_RATE, Resampler
 from seamless_stream.errors import AudioError
 
@@ -74,10 +81,8 @@ class AudioFile:
         num_values = num_clipped = num_broken = 0
         with self:
             for block in self._decoder.blocks():
-                broken = ~np.isfinite(block)
-                if broken.any():
-                    num_broken += int(np.count_nonzero(broken))
-                    block = np.where(broken, np.float32(0), block)
+                block, broken = silence_broken(block)
+                num_broken += broken
                 num_values += block.size
                 num_clipped += count_clipped(block)
                 yield resampler.push(mix_down(block))

@@ -39,6 +39,16 @@ def to_float32(pcm: npt.NDArray[Any]) -> Samples:
     raise AudioError(f"`pcm` must be uint8, int16, int32, float32 or float64, but is {pcm.dtype}.")
 
 
+def silence_broken(samples: Samples) -> tuple[Samples, int]:
+    """Samples of any shape with silence for what is no number (NaN, infinite), and how many values that were.
+
+    One of them in a model's caches would spoil all that comes after it.
+    """
+    broken = ~np.isfinite(samples)
+    count = int(np.count_nonzero(broken))
+    return (np.where(broken, np.float32(0), samples) if count else samples), count
+
+
 def to_int16(samples: Samples) -> Int16:
     """Float samples to int16, rounded and clipped; exactly undoes `to_float32` of int16."""
     scaled = np.rint(samples * np.float32(2.0**15))

@@ -15,7 +15,7 @@ import torch
 
 from seamless_stream.audio.fbank import SAMPLE_RATE
 from seamless_stream.audio.files import AudioFile
-from seamless_stream.audio.pcm import mix_down, to_float32
+from seamless_stream.audio.pcm import mix_down, silence_broken, to_float32
 from seamless_stream.audio.resample import Resampler
 from seamless_stream.engine.engine import Engine, check_session, speech_task, target_language
 from seamless_stream.engine.session import Session
@@ -313,7 +313,7 @@ class Translator:
 def _array_chunks(samples: np.ndarray, rate: int) -> Iterator[np.ndarray]:
     if samples.ndim not in (1, 2):
         raise SettingsError(f"`audio` must be samples [N] or [N, C], but has {samples.ndim} dimensions.")
-    mono = mix_down(to_float32(samples))
+    mono = mix_down(silence_broken(to_float32(samples))[0])
     resampler = Resampler(rate)
     for start in range(0, len(mono), CHUNK_SAMPLES):
         yield resampler.push(mono[start : start + CHUNK_SAMPLES])

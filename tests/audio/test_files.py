@@ -201,6 +201,58 @@ def test_video_without_sound_is_an_error(tmp_path: Path) -> None:
         AudioFile(path)
 
 
+def film(path: Path, sound: np.ndarray, sound_from_s: float, picture_s: float) -> None:
+    """48 kHz sound that begins later than a picture of so many seconds."""
+    av = pytest.importorskip("av")
+    codec, size = ("aac", 1_024) if path.suffix == ".mp4" else ("libopus", 960)
+    with av.open(str(path), "w") as container:
+        picture, voice = container.add_stream("mpeg4", rate=10), container.add_stream(codec, rate=48_000, layout="mono")
+        picture.width = picture.height = 64
+        picture.pix_fmt = "yuv420p"
+        for _ in range(int(10 * picture_s)):
+            container.mux(picture.encode(av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8))))
+        container.mux(picture.encode(None))
+        kind = "fltp" if codec == "aac" else "flt"
+        for start in range(0, len(sound) // size * size, size):
+            piece = av.AudioFrame.from_ndarray(sound[None, start : start + size], kind, "mono")
+            piece.sample_rate, piece.pts = 48_000, start + int(48_000 * sound_from_s)
+            container.mux(voice.encode(piece))
+        container.mux(voice.encode(None))
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+def test_the_sound_of_a_film_keeps_its_place_and_may_be_shorter(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"film.{suffix}"
+    film(path, sung(48_000), sound_from_s=1.5, picture_s=8)
+    file = AudioFile(path)
+    samples = np.concatenate(list(file.chunks(1_600)))
+    assert not file.warnings
+    assert np.abs(samples[: int(1.4 * 16_000)]).max() == 0 < np.abs(samples[int(1.6 * 16_000) :][:1_600]).max()
+    assert len(samples) == pytest.approx(5.5 * 16_000, abs=1_600)
+
+
+def test_aac_without_a_container_is_not_truncated(tmp_path: Path) -> None:
+    """FFmpeg guesses its length by the first, quiet frames; and a joined one changes its rate inside."""
+    av = pytest.importorskip("av")
+    parts = []
+    for rate in (22_050, 44_100):
+        path = tmp_path / f"{rate}.aac"
+        with av.open(str(path), "w") as container:
+            stream = container.add_stream("aac", rate=rate, layout="mono")
+            samples = np.concatenate((np.zeros(rate // 2, np.float32), sung(rate, 2)[: rate // 2]))
+            for start in range(0, rate // 1_024 * 1_024, 1_024):
+                piece = av.AudioFrame.from_ndarray(samples[None, start : start + 1_024], "fltp", "mono")
+                piece.sample_rate, piece.pts = rate, start
+                container.mux(stream.encode(piece))
+            container.mux(stream.encode(None))
+        parts.append(path.read_bytes())
+    (tmp_path / "joined.aac").write_bytes(b"".join(parts))
+    file = AudioFile(tmp_path / "joined.aac")
+    samples = np.concatenate(list(file.chunks(1_600)))
+    assert not file.warnings
+    assert len(samples) == pytest.approx(2 * 16_000, abs=3_200)
+
+
 def test_without_pyav_the_error_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.m4a"
     write_any(path, tone(48_000, 0.5))
