@@ -45,6 +45,32 @@ TALKING = """
 })()
 """
 
+# Everything is said while the connection is away; then the page asks for all of it to be translated.
+AWAY = """
+(async () => {
+  const { TranslationClient } = await import("/page/client.js");
+  const url = new URL("/v1/realtime/translations", location.href.replace("http", "ws"));
+  const client = new TranslationClient({ url, input: { rate: 16000 }, output: { language: "es", mode: "text" } });
+  const found = { states: [], finals: [], sizes: [] };
+  client.addEventListener("state", ({ detail }) => found.states.push(detail.state));
+  client.addEventListener("segment.final", ({ detail }) => found.finals.push(detail.text));
+  const reached = (state) => new Promise((resolve) => {
+    client.addEventListener("state", ({ detail }) => [state, "closed"].includes(detail.state) && resolve());
+  });
+  await client.connect();
+  const lost = reached("reconnecting");
+  for (let i = 0; i < 16 && client.state === "open"; i++) client.send(new Float32Array(160));
+  await lost;
+  const bytes = Uint8Array.from(atob(window.talk), (c) => c.charCodeAt(0));
+  const samples = new Float32Array(bytes.buffer);
+  for (let at = 0; at < samples.length; at += window.size) client.send(samples.subarray(at, at + window.size));
+  await reached("open");
+  if (client.state === "open") found.flushed = await client.flush();
+  found.usage = (await client.close())?.usage;
+  return { ...found, number: found.flushed?.session_number };
+})()
+"""
+
 
 def module(tab: Tab, url: str, expression: str) -> object:
     """The value of an expression on the page of a server."""
@@ -85,6 +111,27 @@ def test_a_new_session_begins_with_what_the_old_one_did_not_take(browser: Browse
     assert times == sorted(times)
     last = [e for e in expected if isinstance(e, Final)][-1]
     assert abs(times[-1] - last.start_s * 1000) < 200
+
+
+@pytest.mark.parametrize("size", [160, 16_000])
+def test_what_was_said_while_away_comes_as_fast_as_a_new_session_takes_it(
+    browser: Browser, host: Host, size: int
+) -> None:
+    """Neither more messages than are allowed, nor more audio than is held; what is asked for keeps its place."""
+    expected = listen(Engine(FakeTranslator()), [from_bytes(to_bytes(TALK))])
+    limits = {"max_messages_per_s": 100, "max_ahead_ms": 1_000}
+    with host(resume_grace_s=0.0, **limits) as hosted, browser.tab() as tab:
+        module(tab, hosted.url, LOAD)
+        tab.evaluate(f"window.talk = {base64.b64encode(TALK.astype('<f4').tobytes()).decode()!r}")
+        tab.evaluate(f"window.size = {size}")
+        cuts = iter([(4_000, 1 << 60, "cut")])
+        hosted.plan.next = lambda: next(cuts, (1 << 60, 1 << 60, None))
+        found = tab.evaluate(AWAY)
+    assert len(TALK) / 160 > 2 * limits["max_messages_per_s"] and len(TALK) / 16 > 2 * limits["max_ahead_ms"]
+    assert found["states"][:4] == ["connecting", "open", "reconnecting", "open"], found
+    assert found["finals"] == [e.text for e in expected if isinstance(e, Final)]
+    assert found["flushed"]["processed_ms"] >= len(TALK) // 16
+    assert found["usage"]["dropped_ms"] == 0
 
 
 def test_qr_codes_are_read_by_another_program(browser: Browser, host: Host) -> None:

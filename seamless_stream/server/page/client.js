@@ -27,6 +27,8 @@ export const PROTOCOL = "seamless-stream.v1";
 const HEADER_BYTES = 24;
 const OUTPUT_PCM = 2;
 const MAX_WAITING_BYTES = 1 << 20; // in the socket, before `room` makes a fast sender wait
+const FAST_AHEAD_MS = 60_000; // not yet taken by the server, where it drops nothing
+const MAX_JOINED_MS = 1_000; // of what waits, in one message: they are counted
 const SILENT_MS = 15_000; // the server has a heartbeat of five seconds
 // Close codes after which another attempt would end the same way; all others are worth one.
 const FINAL_CODES = new Set([1000, 1003, 1007, 1008, 1009, 4400, 4401, 4403, 4409, 4413, 4429]);
@@ -65,6 +67,7 @@ export class TranslationClient extends EventTarget {
   #kept = []; // sent, and not acknowledged yet
   #numTaken = 0; // messages of this session that the server has
   #takenMs = 0;
+  #limitMs = 0; // how far the audio of this session may go by now
   #sentMs = 0; // all audio given to `send`
   #waiting = new Map(); // event_id or marker -> deferred
   #numAsked = 0;
@@ -133,17 +136,17 @@ export class TranslationClient extends EventTarget {
     if (!this.#isOpen) this.#forget();
   }
 
-  /** Resolves when the socket has room; for senders that are faster than time. */
+  /** Resolves when nothing waits and the socket has room; for senders that are faster than time. */
   async room() {
-    while (this.#state !== "closed" && (!this.#isOpen || this.#socket.bufferedAmount > MAX_WAITING_BYTES)) {
-      await sleep(50);
-    }
+    const isFull = () => !this.#isOpen || this.#unsent.length || this.#socket.bufferedAmount > MAX_WAITING_BYTES;
+    while (this.#state !== "closed" && isFull()) await sleep(50);
   }
 
   /** Tells how far speech was played: all before this sample of the first output clock, of the session of this number. */
   played(upToSample, sessionNumber) {
-    if (sessionNumber !== this.#number || this.#state !== "open") return;
-    this.#post(JSON.stringify({ type: "output_audio.played", up_to_sample: upToSample }));
+    if (sessionNumber !== this.#number || this.#state !== "open" || !this.#isOpen) return;
+    const data = JSON.stringify({ type: "output_audio.played", up_to_sample: upToSample });
+    this.#write({ data, durationMs: 0 }); // before what waits: it is about now
   }
 
   /** Finishes all audio so far, without ending the session; resolves when its translation has come. */
@@ -230,6 +233,7 @@ export class TranslationClient extends EventTarget {
     this.#kept = [];
     this.#offsetMs = this.#sentMs - durationOf(this.#unsent);
     this.#numTaken = this.#takenMs = 0;
+    this.#allow(0, this.#session.limits.max_ahead_ms);
     const { rate, ...rest } = output;
     const format = { type: "audio/pcm", encoding: "s16le", rate: input.rate, channels: 1 };
     const wanted = {
@@ -256,7 +260,7 @@ export class TranslationClient extends EventTarget {
   #proceed() {
     this.#isOpen = true;
     this.#tries = 0;
-    for (const item of this.#unsent.splice(0)) this.#write(item);
+    this.#flow();
     this.#setState(this.#isClosing ? "closing" : "open");
   }
 
@@ -342,6 +346,8 @@ export class TranslationClient extends EventTarget {
       this.#answer([...this.#waiting.keys()].find((id) => id.startsWith("c")), message.session); // they come in order
     } else if (message.type === "audio.ack") {
       this.#acknowledge(message.message_seq);
+      this.#allow(message.received_ms, message.credit_ms);
+      this.#flow();
     } else if (message.type === "input_audio.flushed") {
       this.#answer(message.marker, message);
     } else if (message.type === "session.go_away") {
@@ -426,8 +432,30 @@ export class TranslationClient extends EventTarget {
   }
 
   #post(data, durationMs = 0) {
-    if (this.#isOpen) this.#write({ data, durationMs });
-    else this.#unsent.push({ data, durationMs });
+    if (this.#isOpen && !this.#unsent.length) {
+      this.#write({ data, durationMs });
+    } else {
+      this.#unsent.push({ data, durationMs });
+      this.#flow();
+    }
+  }
+
+  #allow(receivedMs, creditMs) {
+    this.#limitMs = receivedMs + (this.#options.input.pacing === "fast" ? FAST_AHEAD_MS : creditMs);
+  }
+
+  /**
+   * Writes of what waits as much as the server has room for. Where far too much waits it goes all the same: the server
+   * then tells what it leaves out.
+   */
+  #flow() {
+    const maxMs = 2 * this.#options.keepMs;
+    let aheadMs = this.#takenMs + durationOf(this.#kept) - this.#limitMs;
+    while (this.#isOpen && this.#unsent.length && (aheadMs < 0 || durationOf(this.#unsent) > maxMs)) {
+      const item = takeJoined(this.#unsent, this.#session.limits.max_message_bytes);
+      this.#write(item);
+      aheadMs += item.durationMs;
+    }
   }
 
   #write(item) {
@@ -439,7 +467,10 @@ export class TranslationClient extends EventTarget {
     const { keepMs } = this.#options;
     let waitingMs = durationOf(this.#unsent);
     let lostMs = 0;
-    while (waitingMs - lostMs > keepMs) lostMs += this.#unsent.shift().durationMs;
+    while (waitingMs - lostMs > keepMs) {
+      const oldest = this.#unsent.findIndex((item) => item.durationMs > 0); // messages stay
+      lostMs += this.#unsent.splice(oldest, 1)[0].durationMs;
+    }
     if (lostMs) this.#tell("lost", { duration_ms: lostMs });
   }
 
@@ -488,6 +519,31 @@ const CLOSE = JSON.stringify({ type: "session.close" });
 
 function durationOf(items) {
   return items.reduce((sum, item) => sum + item.durationMs, 0);
+}
+
+/** The first of the items, with the audio behind it as far as one message may hold it. */
+function takeJoined(items, maxBytes) {
+  const taken = [items.shift()];
+  let { durationMs, data } = taken[0];
+  let size = data.byteLength;
+  while (durationMs > 0 && items[0]?.durationMs > 0) {
+    size += items[0].data.byteLength;
+    if (durationMs + items[0].durationMs > MAX_JOINED_MS || size > maxBytes) break;
+    durationMs += items[0].durationMs;
+    taken.push(items.shift());
+  }
+  if (taken.length > 1) data = join(taken.map((item) => item.data));
+  return { data, durationMs };
+}
+
+function join(buffers) {
+  const joined = new Uint8Array(buffers.reduce((sum, buffer) => sum + buffer.byteLength, 0));
+  let at = 0;
+  for (const buffer of buffers) {
+    joined.set(new Uint8Array(buffer), at);
+    at += buffer.byteLength;
+  }
+  return joined.buffer;
 }
 
 /** 16-bit little-endian PCM, as the wire has it. */
