@@ -32,6 +32,8 @@ from seamless_stream.sources import Source, paced
 PATH: Final = "/v1/realtime/translations"
 CONFIGURE: Final = "configure"  # event_id of the first message
 BROKEN: Final = (None, 1006, IDLE, SLOW_READER)  # close codes after which the session lives on
+LEAVING: Final = 1000  # ends the session
+COMING_BACK: Final = 4000  # does not: the server may have resumed it, and be slow to say so
 BUSY: Final = ("server_full", "too_many_sessions", "draining")
 ANSWER_S: Final = 10.0
 PING_S: Final = 10.0  # a network that has died is noticed after twice that
@@ -258,13 +260,15 @@ class Session:
         token = self.info["resume"]["token"]
         try:
             async with asyncio.timeout(ANSWER_S):
-                await socket.send(write(commands.SessionResume(token, self._last_seq, self._last_frame)))
+                with suppress(ConnectionClosed):  # a refusal may have come already
+                    await socket.send(write(commands.SessionResume(token, self._last_seq, self._last_frame)))
                 answer = read(parse(str(await socket.recv())))
             if isinstance(answer, messages.SessionResumed | messages.Error):
                 return answer
             raise RemoteError("A server must answer session.resume, but does not.")
-        except BaseException:
-            await socket.close()
+        except BaseException as error:
+            has_left = isinstance(error, asyncio.CancelledError)
+            await socket.close(LEAVING if has_left else COMING_BACK)
             raise
 
     def _resume(self, answer: messages.SessionResumed) -> None:

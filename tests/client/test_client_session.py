@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from websockets.asyncio.client import ClientConnection
 
 from seamless_stream import events
 from seamless_stream.audio.pcm import from_bytes, to_bytes
@@ -253,6 +254,47 @@ def test_a_server_that_goes_is_noticed() -> None:
         return found
 
     with pytest.raises(RemoteError):
+        run(scenario)
+
+
+def test_an_answer_that_comes_too_late_does_not_end_the_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server has resumed it; the client gives that connection up and takes another."""
+    monkeypatch.setattr("seamless_stream.client.session.ANSWER_S", 2.0)
+
+    async def scenario() -> list[Incoming]:
+        async with running() as server, connect(server.url, "es", pacing="fast") as session:
+            open_socket, slow = session._open, []
+
+            async def open_slowly(**query: str) -> ClientConnection:
+                socket = await open_socket(**query)
+                if not slow:
+                    socket.transport.pause_reading()
+                    slow.append(socket)
+                return socket
+
+            monkeypatch.setattr(session, "_open", open_slowly)
+            await session.send(TALK)
+            session._socket.transport.abort()  # type: ignore[union-attr]
+            await session.finish()
+            return await hear(session)
+
+    found = run(scenario)
+    assert words_and_speech(found)[0] and isinstance(found[-1], SessionClosed)
+    assert [m.epoch for m in found if isinstance(m, SessionResumed)] == [3]  # the first one was not heard
+
+
+def test_a_session_that_the_server_has_forgotten_is_told_at_once() -> None:
+    """Within the time for which a client tries, which is a minute and a half."""
+
+    async def scenario() -> None:
+        async with running() as server, connect(server.url, "es") as session:
+            session._socket.transport.abort()  # type: ignore[union-attr]
+            server.app.close()  # it forgets its sessions
+            with pytest.raises(RemoteError, match="no such session"):
+                async with asyncio.timeout(10):
+                    await hear(session)
+
+    with pytest.raises(RemoteError, match="no such session"):
         run(scenario)
 
 

@@ -70,6 +70,25 @@ AWAY = """
   return { ...found, number: found.flushed?.session_number };
 })()
 """
+# As if nothing was heard of the server for longer than it is ever silent, over a connection that still delivers.
+SILENT = """
+(async () => {
+  const { TranslationClient } = await import("/page/client.js");
+  const url = new URL("/v1/realtime/translations", location.href.replace("http", "ws"));
+  const client = new TranslationClient({ url, output: { language: "es", mode: "text" } });
+  const found = [];
+  for (const type of ["session.created", "session.resumed"]) client.addEventListener(type, () => found.push(type));
+  await client.connect();
+  const now = performance.now.bind(performance);
+  const begun = new Promise((resolve) => {
+    client.addEventListener("state", ({ detail }) => detail.state === "open" && resolve());
+  });
+  performance.now = () => now() + 20_000;
+  await begun;
+  client.abort();
+  return found;
+})()
+"""
 
 
 def module(tab: Tab, url: str, expression: str) -> object:
@@ -132,6 +151,12 @@ def test_what_was_said_while_away_comes_as_fast_as_a_new_session_takes_it(
     assert found["finals"] == [e.text for e in expected if isinstance(e, Final)]
     assert found["flushed"]["processed_ms"] >= len(TALK) // 16
     assert found["usage"]["dropped_ms"] == 0
+
+
+def test_a_session_whose_connection_is_given_up_goes_on(browser: Browser, host: Host) -> None:
+    with host() as hosted, browser.tab() as tab:
+        module(tab, hosted.url, LOAD)
+        assert tab.evaluate(SILENT) == ["session.created", "session.resumed"]
 
 
 def test_qr_codes_are_read_by_another_program(browser: Browser, host: Host) -> None:

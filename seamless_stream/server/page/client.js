@@ -30,6 +30,7 @@ const MAX_WAITING_BYTES = 1 << 20; // in the socket, before `room` makes a fast 
 const FAST_AHEAD_MS = 60_000; // not yet taken by the server, where it drops nothing
 const MAX_JOINED_MS = 1_000; // of what waits, in one message: they are counted
 const SILENT_MS = 15_000; // the server has a heartbeat of five seconds
+const COME_BACK = 4000; // a close code: 1000, 1001 and none would end the session
 // Close codes after which another attempt would end the same way; all others are worth one.
 const FINAL_CODES = new Set([1000, 1003, 1007, 1008, 1009, 4400, 4401, 4403, 4409, 4413, 4429]);
 const FINAL_REFUSALS = new Set(["invalid_api_key", "origin_not_allowed", "model_not_found", "not_found"]);
@@ -268,7 +269,7 @@ export class TranslationClient extends EventTarget {
     if (!this.#isOpen || performance.now() - this.#heardAt < SILENT_MS) return;
     const socket = this.#socket;
     this.#socket = null; // its own end may take minutes to be noticed
-    socket.close();
+    socket.close(COME_BACK);
     this.#lost(1006);
   }
 
