@@ -47,6 +47,38 @@ URL.createObjectURL = (blob) => (blob instanceof File || blob.text().then((text)
 AUDIBLE = 0.01  # RMS; the translation is spoken at about 0.1
 TARGETS = "[...document.querySelectorAll('#captions .target')].map(e => e.textContent).join('')"
 FINISHED = "document.getElementById('announcer').textContent"
+# The browser waits with one of its answers until it is told to give it; `on` is what still runs.
+HELD = """
+window.answers = [];
+window.contexts = [];
+window.AudioContext = class extends AudioContext {
+  constructor(...rest) {
+    super(...rest);
+    contexts.push(this);
+  }
+};
+const tracks = [];
+const getUserMedia = navigator.mediaDevices.getUserMedia;
+navigator.mediaDevices.getUserMedia = async function (...rest) {
+  const stream = await getUserMedia.apply(this, rest);
+  tracks.push(...stream.getTracks());
+  return stream;
+};
+window.given = 0;
+window.hold = (object, name) => {
+  const real = object[name];
+  object[name] = async function (...rest) {
+    await new Promise((resolve) => answers.push(resolve));
+    const answer = await real.apply(this, rest);
+    given += 1;
+    return answer;
+  };
+};
+window.on = () => [
+  ...tracks.filter((track) => track.readyState !== "ended").map((track) => track.kind),
+  ...contexts.filter((context) => context.state !== "closed").map((context) => context.state),
+];
+"""
 CONTRAST = """
 (() => {
   const channels = (color) => color.match(/[\\d.]+/g).slice(0, 3).map(Number).map((c) => c / 255)
@@ -256,6 +288,41 @@ def test_a_refused_microphone_is_told(browser: Browser, host: Host) -> None:
         tab.click("#start")
         tab.wait("document.getElementById('notice-text').textContent.includes('use the microphone')")
         assert tab.evaluate("document.getElementById('start').textContent") == "Start"
+        assert_clean(tab, hosted.url)
+
+
+@pytest.mark.parametrize(
+    ("kind", "held"),
+    [
+        ("microphone", "navigator.mediaDevices, 'getUserMedia'"),
+        ("microphone", "AudioWorklet.prototype, 'addModule'"),
+        ("file", "BaseAudioContext.prototype, 'decodeAudioData'"),
+    ],
+)
+def test_stop_before_the_sound_is_there_leaves_nothing_on(
+    browser: Browser, host: Host, sentence: Path, kind: str, held: str
+) -> None:
+    """As while the browser asks whether the microphone may be used, and the visitor says yes afterwards."""
+    with host() as hosted, browser.tab() as tab:
+        tab.call("Page.addScriptToEvaluateOnNewDocument", source=HELD)
+        visit(tab, hosted.url)
+        if kind == "file":
+            tab.click("[name=kind][value=file]")
+            tab.choose_file("#file", sentence)
+            tab.click("#fast")
+        tab.evaluate(f"hold({held})")
+        num_sessions = sum(request.startswith("ws") for request in tab.requests)
+        tab.click("#start")
+        num_held = tab.wait("answers.length")
+        tab.click("#start")
+        tab.wait("document.getElementById('status').dataset.state === 'idle'")
+        tab.evaluate("answers.forEach((answer) => answer())")
+        tab.wait(f"given >= {num_held}")
+        time.sleep(1.0)  # whatever went on would have begun
+        assert tab.evaluate("on()") == []
+        assert sum(request.startswith("ws") for request in tab.requests) == num_sessions
+        assert tab.evaluate("document.getElementById('status').dataset.state") == "idle"
+        assert tab.evaluate("document.getElementById('notice').hidden")
         assert_clean(tab, hosted.url)
 
 

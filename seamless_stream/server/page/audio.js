@@ -19,6 +19,11 @@ export class SoundError extends Error {
   }
 }
 
+/** What is thrown where a wait was for something that nobody wants any more. */
+export function stopped() {
+  return new SoundError("stopped", "It was stopped.");
+}
+
 /** An AudioContext with the worklets; must be called from a click, else browsers keep it silent. */
 export async function openContext() {
   if (!globalThis.AudioWorkletNode) {
@@ -73,6 +78,7 @@ export class Source {
   #monitor;
   #level = 1; // of the original, as the listener wants it
   #isDucked = false;
+  #isClosed = false;
   #release = () => {};
 
   constructor(context) {
@@ -125,12 +131,16 @@ export class Source {
       await element.play();
     } catch {
       this.#release();
-      throw new SoundError("bad_file", `${file.name} cannot be played by this browser.`);
+      throw this.#isClosed ? stopped() : new SoundError("bad_file", `${file.name} cannot be played by this browser.`);
     }
     return element;
   }
 
   #listenTo(stream) {
+    if (this.#isClosed) {
+      stream.getTracks().forEach((track) => track.stop());
+      throw stopped();
+    }
     const source = this.#context.createMediaStreamSource(stream);
     source.connect(this.#capture);
     this.#release = () => {
@@ -159,7 +169,9 @@ export class Source {
     this.#monitor.gain.setTargetAtTime(level, this.#context.currentTime, durationS / 3);
   }
 
+  /** What the visitor allows after this is not opened. */
   close() {
+    this.#isClosed = true;
     this.onpiece = this.onend = () => {};
     this.#release();
     this.#capture.disconnect();

@@ -8,7 +8,7 @@
  *   `end`    `{error}`    it is over; null: as it should be
  */
 
-import { Player, Source, decodeFile, openContext } from "./audio.js";
+import { Player, Source, decodeFile, openContext, stopped } from "./audio.js";
 import { TranslationClient } from "./client.js";
 import { keyOf } from "./transcript.js";
 
@@ -60,14 +60,20 @@ export class Run extends EventTarget {
     try {
       await (this.#choice.isFast ? this.#startFast() : this.#startLive());
     } catch (error) {
-      await this.#finish(error);
+      const isTold = this.#isStopping && this.#client !== null; // the client's end is this one's
+      if (!isTold) await this.#finish(error);
       throw error;
     }
   }
 
   async #startLive() {
     const { kind, deviceId, file, volume, original, ducks } = this.#choice;
-    this.#context = await openContext();
+    const context = await openContext();
+    if (this.#isOver) {
+      await context.close();
+      throw stopped();
+    }
+    this.#context = context;
     this.#source = new Source(this.#context);
     this.#source.onend = () => this.stop();
     if (kind === "microphone") await this.#source.openMicrophone(deviceId);
@@ -85,6 +91,7 @@ export class Run extends EventTarget {
 
   async #startFast() {
     const samples = await decodeFile(this.#choice.file, FAST_RATE);
+    if (this.#isOver) throw stopped();
     this.#open({ rate: FAST_RATE, pacing: "fast" }, { mode: "text" });
     await this.#client.connect();
     this.#feed(samples);
