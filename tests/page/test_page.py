@@ -361,6 +361,31 @@ def test_who_has_the_link_reads_along(browser: Browser, host: Host) -> None:
         assert_clean(other, hosted.url)
 
 
+@pytest.mark.parametrize("ends", ["before", "meanwhile"])
+def test_who_reads_along_is_told_that_the_session_is_over(browser: Browser, host: Host, ends: str) -> None:
+    """Before a word was said: the page must not go on promising captions."""
+    with host() as hosted, browser.tab() as tab, browser.tab() as other:
+        visit(tab, hosted.url)
+        tab.click("#start")
+        tab.wait("!document.getElementById('show-share').disabled")
+        tab.click("#show-share")
+        link = tab.wait("document.getElementById('share-link').value")
+        tab.press("Escape", 27)
+        stop = "document.getElementById('start').click()"
+        if ends == "before":
+            tab.evaluate(stop)
+            tab.wait("document.getElementById('status').dataset.state === 'idle'")
+            other.open(link)
+            other.wait("document.getElementById('notice-text')?.textContent.includes('the link is wrong')")
+            assert other.evaluate("document.getElementById('status-text').textContent") == "Stopped"
+        else:
+            other.open(link)
+            other.wait("document.getElementById('status')?.dataset.state === 'open'")
+            tab.evaluate(stop)
+            other.wait("document.getElementById('status-text').textContent === 'The session is over'")
+        assert "No captions will come" in other.evaluate("document.getElementById('welcome').textContent")
+
+
 def test_times_are_those_of_the_whole_visit(browser: Browser, host: Host) -> None:
     """A second Start goes on behind the first: the captions of both are kept, with rising times."""
     with host() as hosted, browser.tab() as tab:

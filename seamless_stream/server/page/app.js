@@ -32,6 +32,8 @@ const ADVICE = {
   draining: "The server is about to stop or to restart. Try again in a minute.",
   invalid_api_key: "This server needs a key. Enter it under “Access”, then start again.",
   unreachable: "The server cannot be reached. Is it running, and are you online?",
+  unknown_session: "The session is over, or the link is wrong.",
+  too_many_listeners: "As many people read along as the server allows. Try again later.",
   origin_not_allowed: "The server does not let pages of this address connect (server.allowed_origins).",
 };
 
@@ -308,8 +310,17 @@ function listen({ session: id, token }) {
       caption(type, detail);
     });
   }
-  listener.addEventListener("session.closed", () => showState("idle", "The session is over"));
-  listener.addEventListener("state", ({ detail }) => detail.state !== "open" && showState(detail.state, detail.text));
+  const end = (state, text) => {
+    showState(state, text);
+    $("welcome").querySelector("p:last-child").textContent = "No captions will come any more.";
+  };
+  listener.addEventListener("session.closed", () => end("idle", "The session is over"));
+  listener.addEventListener("state", ({ detail: { state, error } }) => {
+    if (state === "reconnecting") showState(state);
+    if (state !== "closed") return;
+    end("failed");
+    complain(error);
+  });
 }
 
 $("start").onclick = () => (run === null ? start() : stop());

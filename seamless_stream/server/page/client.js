@@ -30,6 +30,7 @@ const MAX_WAITING_BYTES = 1 << 20; // in the socket, before `room` makes a fast 
 const FAST_AHEAD_MS = 60_000; // not yet taken by the server, where it drops nothing
 const MAX_JOINED_MS = 1_000; // of what waits, in one message: they are counted
 const SILENT_MS = 15_000; // the server has a heartbeat of five seconds
+const ANSWER_MS = 10_000; // for the reason of a refusal
 const COME_BACK = 4000; // a close code: 1000, 1001 and none would end the session
 // Close codes after which another attempt would end the same way; all others are worth one.
 const FINAL_CODES = new Set([1000, 1003, 1007, 1008, 1009, 4400, 4401, 4403, 4409, 4413, 4429]);
@@ -205,21 +206,7 @@ export class TranslationClient extends EventTarget {
     try {
       await greeted.promise;
     } catch (error) {
-      throw error.code === "unreachable" ? await this.#diagnose(address) : error;
-    }
-  }
-
-  /** A browser does not tell why a handshake was refused; the same request without one does. */
-  async #diagnose(address) {
-    const where = new URL(address);
-    where.protocol = where.protocol.replace("ws", "http");
-    const headers = this.#options.key ? { Authorization: `Bearer ${this.#options.key}` } : {};
-    try {
-      const answer = await fetch(where, { headers, cache: "no-store" });
-      const { error } = await answer.json();
-      return new TranslationError(error.code, error.message);
-    } catch {
-      return new TranslationError("unreachable", "The server cannot be reached.");
+      throw error.code === "unreachable" ? await diagnose(address, key) : error;
     }
   }
 
@@ -483,7 +470,8 @@ export class TranslationClient extends EventTarget {
 
 /**
  * The captions of somebody else's session, as server-sent events; events as above, and `state` with "open",
- * "reconnecting" or "closed". Whenever the connection is made there comes a `transcript.snapshot` first.
+ * "reconnecting" or "closed", the last with the `error`: the session is over, or was never there. Whenever the
+ * connection is made there comes a `transcript.snapshot` first.
  */
 export class CaptionListener extends EventTarget {
   #source;
@@ -499,10 +487,11 @@ export class CaptionListener extends EventTarget {
       this.#tell(message.type, { ...message, session_number: 0, offset_ms: 0 });
       if (message.type === "session.closed") this.close();
     };
-    this.#source.onerror = () => {
+    this.#source.onerror = async () => {
       if (this.#isOver) return;
       const isLost = this.#source.readyState === EventSource.CLOSED; // refused; else the browser tries again
-      this.#tell("state", { state: isLost ? "closed" : "reconnecting" });
+      if (isLost) this.#tell("state", { state: "closed", error: await diagnose(url) });
+      else this.#tell("state", { state: "reconnecting" });
     };
   }
 
@@ -517,6 +506,20 @@ export class CaptionListener extends EventTarget {
 }
 
 const CLOSE = JSON.stringify({ type: "session.close" });
+
+/** A browser does not tell why a socket or a stream was refused; the same request without one does. */
+async function diagnose(address, key = null) {
+  const where = new URL(address);
+  where.protocol = where.protocol.replace("ws", "http");
+  const headers = key ? { Authorization: `Bearer ${key}` } : {};
+  try {
+    const answer = await fetch(where, { headers, cache: "no-store", signal: AbortSignal.timeout(ANSWER_MS) });
+    const { error } = await answer.json();
+    return new TranslationError(error.code, error.message);
+  } catch {
+    return new TranslationError("unreachable", "The server cannot be reached.");
+  }
+}
 
 function durationOf(items) {
   return items.reduce((sum, item) => sum + item.durationMs, 0);
