@@ -16,7 +16,7 @@ from seamless_stream.errors import RemoteError
 from seamless_stream.server import messages
 from seamless_stream.server.commands import ClientMessage
 from seamless_stream.server.messages import ServerMessage
-from seamless_stream.server.protocol import HEADER, HEADER_BYTES, OUTPUT_PCM
+from seamless_stream.server.protocol import HEADER, HEADER_BYTES, MAX_INTEGER, OUTPUT_PCM, hints_of
 
 KINDS: Final = {kind.type: kind for kind in typing.get_args(ServerMessage)}
 
@@ -78,7 +78,7 @@ def read(tree: dict[str, Any]) -> ServerMessage | None:
 def _build(kind: Any, tree: object, path: str) -> Any:
     if not isinstance(tree, dict):
         raise _wrong(path, "an object")
-    hints, values = typing.get_type_hints(kind), {}
+    hints, values = hints_of(kind), {}
     for item in fields(kind):
         if item.name in tree:
             values[item.name] = _value(hints[item.name], tree[item.name], f"{path}.{item.name}")
@@ -99,6 +99,8 @@ def _value(hint: Any, value: object, path: str) -> Any:
             raise _wrong(path, "a list")
         return [_value(arguments[0], item, path) for item in value]
     expected = {dict: dict, Literal: str}.get(origin, hint)  # words may be added to a Literal
+    if isinstance(value, int) and abs(value) > MAX_INTEGER:  # more than a float can hold
+        raise _wrong(path, "a number of 64 bits")
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)  # JSON has one kind of number
     if not isinstance(value, expected) or (expected is int and isinstance(value, bool)):

@@ -20,6 +20,9 @@ from seamless_stream.server.protocol import ProtocolError
 
 MAX_CAPTIONS: Final = 500  # finished ones that are kept
 MAX_UNSENT_BYTES: Final = 262_144
+MAX_ASKED: Final = (
+    1_024  # characters of what a listener may say: a ping is short, and nobody bounds how many come
+)
 QUIET_S: Final = 15.0  # then a listener is told that the server still lives
 CLOSE_S: Final = 10.0
 
@@ -174,8 +177,10 @@ async def _answer(socket: ServerConnection, listener: Listener) -> None:
     with suppress(ConnectionClosed):
         while True:
             data = await socket.recv()
+            if isinstance(data, bytes) or len(data) > MAX_ASKED:
+                continue
             with suppress(ProtocolError):
-                message = protocol.parse(data) if isinstance(data, str) else None
+                message = protocol.parse(data)
                 if isinstance(message, commands.Ping):
                     listener.tell(messages.Pong(message.id))
 

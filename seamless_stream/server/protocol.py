@@ -14,6 +14,7 @@ import types
 import typing
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
+from functools import cache
 from typing import Any, Final, Literal
 
 from seamless_stream.server.changes import Encoding
@@ -23,6 +24,8 @@ from seamless_stream.server.messages import Error, ErrorDetail, ErrorType, Serve
 NATIVE: Final = "seamless-stream.v1"  # the subprotocol that asks for our own dialect
 VERSION: Final = "1.0"
 MAX_TEXT: Final = 256  # characters of an id, a marker or a language
+MAX_ITEMS: Final = 64  # of a list: checked before any of them is read
+MAX_INTEGER: Final = (1 << 63) - 1
 
 # Close codes of our own; the others are those of RFC 6455.
 NORMAL, UNSUPPORTED, INTERNAL, RESTART, TRY_LATER = 1000, 1003, 1011, 1012, 1013
@@ -152,12 +155,17 @@ def _no_constant(name: str) -> None:
     raise ValueError(name)
 
 
+@cache  # to find them takes longer than all else about a message
+def hints_of(kind: Any) -> Mapping[str, Any]:
+    """The types of a dataclass's fields."""
+    return typing.get_type_hints(kind)
+
+
 def build(kind: Any, tree: object, path: str) -> Any:
     """A dataclass of `kind` from plain JSON values; raises ProtocolError that names the first wrong field."""
     if not isinstance(tree, dict):
         raise ProtocolError("invalid_type", f"`{path}` must be an object.", param=path)
-    hints = typing.get_type_hints(kind)
-    values = {}
+    hints, values = hints_of(kind), {}
     for item in fields(kind):
         inner = f"{path}.{item.name}" if path else item.name
         if item.name in tree:
@@ -186,12 +194,17 @@ def _value(hint: Any, value: object, path: str) -> Any:
     if origin is list:
         if not isinstance(value, list):
             raise ProtocolError("invalid_type", f"`{path}` must be a list.", param=path)
+        if len(value) > MAX_ITEMS:
+            text = f"`{path}` must have at most {MAX_ITEMS} items, but has {len(value)}."
+            raise ProtocolError("invalid_value", text, param=path)
         return [_value(arguments[0], item, f"{path}[{place}]") for place, item in enumerate(value)]
     if origin is Literal:
         if value not in arguments:
             known = ", ".join(map(str, arguments))
             raise ProtocolError("invalid_value", f"`{path}` must be one of {known}.", param=path)
         return value
+    if isinstance(value, int) and abs(value) > MAX_INTEGER:  # JSON has no bound, floats have one
+        raise ProtocolError("invalid_value", f"`{path}` must be a number of 64 bits.", param=path)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):

@@ -119,6 +119,18 @@ def test_a_slow_listener_is_closed_and_one_that_goes_is_forgotten() -> None:
     assert asyncio.run(scenario()) == (4410, 0)
 
 
+def test_a_listener_is_answered_what_is_short_alone() -> None:
+    async def scenario() -> list[Any]:
+        async with running() as server, native(server) as socket:
+            session = (await until(socket, "session.created"))[0]["session"]
+            async with connect(place(server, session)) as listener:
+                await send(listener, {"type": "ping", "id": "long", "more": [0] * 100_000})
+                await send(listener, {"type": "ping", "id": "short"})
+                return of(await until(listener, "pong"), "pong")
+
+    assert [pong["id"] for pong in asyncio.run(scenario())] == ["short"]
+
+
 def test_one_language_and_no_other() -> None:
     listener = Listener("fr")
     for language in ("fr", "es"):

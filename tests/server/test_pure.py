@@ -1,6 +1,7 @@
 """What needs no socket: decoding, the input clock, random messages, text that only grows."""
 
 import json
+import time
 
 import numpy as np
 import pytest
@@ -40,6 +41,27 @@ def test_random_objects_are_messages_or_protocol_errors(kind: str, rest: dict[st
 def test_random_text_is_a_protocol_error(data: str) -> None:
     with pytest.raises(ProtocolError):
         parse(data)
+
+
+@pytest.mark.parametrize(
+    ("session", "param"),
+    [
+        ({"translation": {"targets": [{"language": "x"}] * 60_000}}, "translation.targets"),
+        ({"translation": {"source_candidates": ["x"] * 65}}, "translation.source_candidates"),
+        ({"audio": {"input": {"turn_detection": {"threshold": 10**400}}}}, "turn_detection.threshold"),
+        ({"speech": {"backlog": {"target_ms": -(10**400)}}}, "speech.backlog.target_ms"),
+    ],
+    ids=["a million characters", "65 items", "no float", "no integer"],
+)
+def test_what_is_too_much_is_refused_before_it_is_read(session: dict[str, object], param: str) -> None:
+    """On the event loop: everybody would wait for it."""
+    message = json.dumps({"type": "session.update", "event_id": "c1", "session": session})
+    started_s = time.process_time()
+    with pytest.raises(ProtocolError) as refused:
+        parse(message)
+    assert time.process_time() - started_s < 0.5
+    assert (refused.value.code, refused.value.event_id) == ("invalid_value", "c1")
+    assert (refused.value.param or "").endswith(param) and len(str(refused.value)) < 100
 
 
 def test_mulaw_is_that_of_g711() -> None:
