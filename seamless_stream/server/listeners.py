@@ -59,10 +59,11 @@ class Transcript:
 
 
 class Listener:
-    """One of them; `language`: only captions of this one."""
+    """One of them, who first hears what was said; `language`: only captions of this one."""
 
-    def __init__(self, language: str | None) -> None:
+    def __init__(self, transcript: Transcript, language: str | None = None) -> None:
         self.outbox = Outbox("native", MAX_UNSENT_BYTES, 0)
+        self.outbox.welcome(transcript.snapshot(language))
         self.dropped = asyncio.Event()  # it reads too slowly
         self._language = language
         self._reader = self.outbox.begin()
@@ -100,9 +101,8 @@ class Audience:
         return len(self._listeners) < self._max_listeners
 
     def join(self, language: str | None) -> Listener:
-        """A new one, who first hears what was said."""
-        listener = Listener(language)
-        listener.tell(self.transcript.snapshot(language))
+        """A new one."""
+        listener = Listener(self.transcript, language)
         if self._is_closed:
             listener.outbox.close()
         self._listeners.add(listener)

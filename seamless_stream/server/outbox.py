@@ -86,6 +86,11 @@ class Outbox:
             return True
         return self._waiting.num_bytes <= self._max_unsent_bytes
 
+    def welcome(self, message: ServerMessage) -> None:
+        """The first message of all, however long: room is made for it."""
+        self.put(message)
+        self._max_unsent_bytes += self.unsent_bytes
+
     def close(self) -> None:
         """Nothing more will be put."""
         self._is_closed = True

@@ -9,8 +9,8 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from seamless_stream.audio.pcm import to_bytes
-from seamless_stream.server.listeners import MAX_UNSENT_BYTES, Listener
-from seamless_stream.server.messages import SegmentUpdated
+from seamless_stream.server.listeners import MAX_CAPTIONS, MAX_UNSENT_BYTES, Listener, Transcript
+from seamless_stream.server.messages import SegmentFinal, SegmentUpdated
 from tests.engine.test_engine import TALK
 from tests.server.serving import Server, running
 from tests.server.test_native import FAST, PATIENCE_S, close_code, native, of, send, until
@@ -67,6 +67,30 @@ def test_early_and_late_listeners_read_the_same_captions() -> None:
     assert {"segment.started", "segment.final", "segment.ended"} <= kinds
     assert not kinds & {"audio.ack", "session.created", "segment.audio_done", "input_audio.flushed"}
     assert [item["seq"] for item in early] == list(range(len(early)))
+
+
+def test_who_comes_late_to_a_long_session_reads_all_of_it() -> None:
+    """The snapshot is more than may wait for a slow reader, who is not slow at all."""
+    final = SegmentFinal("s0", "es", "target", 1, "x" * 600, "x" * 600, 0, 1_000, "silence", 0)
+    size = MAX_CAPTIONS * 1_200
+    assert size > MAX_UNSENT_BYTES
+
+    async def scenario() -> tuple[list[Any], list[Any]]:
+        async with running() as server, native(server) as socket:
+            session = (await until(socket, "session.created"))[0]["session"]
+            [served] = list(server.app._sessions)
+            for _ in range(MAX_CAPTIONS):
+                served.audience.tell(final)
+            async with connect(place(server, session)) as late:
+                reading = asyncio.create_task(events(server, session))
+                while len(served.audience) < 2:  # noqa: ASYNC110
+                    await asyncio.sleep(0.02)
+                await send(socket, FAST, to_bytes(TALK), {"type": "session.close"})
+                await until(socket, "session.closed")
+                return await until(late, "session.closed"), await reading
+
+    for found in asyncio.run(asyncio.wait_for(scenario(), PATIENCE_S)):
+        assert len(found[0]["segments"]) == MAX_CAPTIONS and len(of(found, "segment.final")) == 3
 
 
 def test_who_may_not_listen() -> None:
@@ -132,7 +156,7 @@ def test_a_listener_is_answered_what_is_short_alone() -> None:
 
 
 def test_one_language_and_no_other() -> None:
-    listener = Listener("fr")
+    listener = Listener(Transcript(), "fr")
     for language in ("fr", "es"):
         listener.tell(SegmentUpdated("s0", language, "target", 1, "a", "a", ""))
     listener.outbox.close()
@@ -140,14 +164,14 @@ def test_one_language_and_no_other() -> None:
     async def scenario() -> list[Any]:
         found = []
         while (data := await listener.next()) is not None:
-            found.append(json.loads(data)["language"])
+            found.append(json.loads(data).get("language"))
         return found
 
-    assert asyncio.run(scenario()) == ["fr"]
+    assert asyncio.run(scenario()) == [None, "fr"]  # the snapshot comes first
 
 
 def test_a_slow_listener_is_dropped_and_holds_no_memory() -> None:
-    listener = Listener(None)
+    listener = Listener(Transcript())
     update = SegmentUpdated("s0", "es", "target", 1, "x" * 1_000, "x" * 1_000, "")
     for _ in range(1_000):
         listener.tell(update)
