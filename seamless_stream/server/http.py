@@ -12,7 +12,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final, cast
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 import h11
 from websockets.asyncio.server import ServerConnection
@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 MAX_HEAD_BYTES: Final = 16_384
 MAX_BODY_BYTES: Final = 65_536
 REQUEST_S: Final = 10.0  # from the first byte to the last one of a request
+UNREAD_S: Final = 30.0  # for the client to take `UNREAD_BYTES` of what waits for it, or all
+UNREAD_BYTES: Final = 16_384
 LINGER_S: Final = 2.0  # for the client to read the answer before the connection is cut
 MAX_DOORS: Final = 512  # connections that are no WebSocket, or not yet
 
@@ -42,12 +44,13 @@ class Request:
 
     @property
     def path(self) -> str:
-        """Without the query."""
-        return urlsplit(self.target).path
+        """Without the query, and without the host where a proxy has written that too (RFC 9112, 3.2.2)."""
+        path = self.target.partition("?")[0]
+        return path if path.startswith("/") else "/" + path.partition("://")[2].partition("/")[2]
 
     def argument(self, name: str) -> str | None:
         """The last value of the query that has this name."""
-        return parse_qs(urlsplit(self.target).query).get(name, [None])[-1]
+        return parse_qs(self.target.partition("?")[2]).get(name, [None])[-1]
 
     def header(self, name: str) -> str | None:
         """The first one of this name, whatever its case."""
@@ -131,6 +134,7 @@ class Door(asyncio.Protocol):
             self._transport.abort()
             return
         self._doors.open.add(self)
+        self._transport.set_write_buffer_limits(high=0)  # it can be written to: all was taken
         loop = asyncio.get_running_loop()
         self._timer = loop.call_later(REQUEST_S, self._refuse, HTTPStatus.REQUEST_TIMEOUT)
 
@@ -217,6 +221,15 @@ class Door(asyncio.Protocol):
     def _start(self, work: Any) -> None:
         self._timer.cancel()
         self._task = asyncio.get_running_loop().create_task(work)
+        self._task.add_done_callback(self._check)
+
+    def _check(self, task: asyncio.Task[None]) -> None:
+        """Whoever cannot be answered holds no door."""
+        if task.cancelled() or task.exception() is None:
+            return
+        if not isinstance(task.exception(), TimeoutError):
+            log.error("an answer could not be sent", exc_info=task.exception())
+        self.abort()
 
     def _refuse(self, status: HTTPStatus) -> None:
         """What is no request that could be answered."""
@@ -227,7 +240,7 @@ class Door(asyncio.Protocol):
         try:
             response = await self._doors.answer(request)
         except Exception:
-            log.exception("%s %s could not be answered", request.method, request.path)
+            log.exception("%s %s could not be answered", request.method, request.target)
             text = "The server has a fault."
             response = refuse(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", text, "server_error")
         await self._write(response, is_head=request.method == "HEAD")
@@ -241,6 +254,7 @@ class Door(asyncio.Protocol):
         if isinstance(answer, Stream) and not is_head:
             await self._stream(answer.chunks)
         self._send(h11.EndOfMessage())
+        await self._taken()
         self._is_answered = True
         if self._transport.can_write_eof() and not self._has_eof:
             self._transport.write_eof()  # closing while the client still sends would take its answer away
@@ -250,8 +264,19 @@ class Door(asyncio.Protocol):
     async def _stream(self, chunks: AsyncIterator[bytes]) -> None:
         async with aclosing(cast(Any, chunks)):
             async for chunk in chunks:
-                await self._can_write.wait()
+                await self._taken()
                 self._send(h11.Data(data=chunk))
+
+    async def _taken(self) -> None:
+        """Until the client has what was sent; raises TimeoutError where it hardly reads."""
+        while not self._can_write.is_set():
+            before = self._transport.get_write_buffer_size()
+            try:
+                async with asyncio.timeout(UNREAD_S):
+                    await self._can_write.wait()
+            except TimeoutError:
+                if before - self._transport.get_write_buffer_size() < UNREAD_BYTES:
+                    raise
 
     def _send(self, event: Any) -> None:
         data = self._http.send(event)

@@ -50,7 +50,8 @@ class Sessions:
         session = self.find(session_id)
         if session is None or token is None:
             return None
-        return session if secrets.compare_digest(token.encode(), session.listen_token.encode()) else None
+        given = token.encode("utf-8", "surrogateescape")
+        return session if secrets.compare_digest(given, session.listen_token.encode()) else None
 
     def has_room(self, owner: str) -> bool:
         """Whether this owner may have one more; a broken one of its own that nobody has come back to makes room."""

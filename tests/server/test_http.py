@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 import ssl
 from collections.abc import AsyncIterator
 from http import HTTPStatus
@@ -12,6 +13,7 @@ from websockets.asyncio.client import connect
 
 from seamless_stream.server import http
 from seamless_stream.server.http import Door, Doors, Request, Stream, respond
+from seamless_stream.server.protocol import NATIVE
 from tests.server.serving import Server, running
 
 PATIENCE_S = 20
@@ -33,7 +35,7 @@ async def ask(port: int, request: bytes, *, eof: bool = False) -> tuple[int, dic
 
 
 def get(path: str, method: str = "GET", more: str = "") -> bytes:
-    return f"{method} {path} HTTP/1.1\r\nHost: x\r\n{more}\r\n".encode()
+    return f"{method} {path} HTTP/1.1\r\nHost: x\r\n{more}\r\n".encode("latin-1")
 
 
 def code(body: bytes) -> str:
@@ -90,6 +92,32 @@ def test_what_is_no_request_is_refused() -> None:
             return [(await ask(server.port, request))[0] for request in requests]
 
     assert asyncio.run(scenario()) == [400, 400, 431, 413, 400]
+
+
+def test_addresses_that_are_none_have_an_answer() -> None:
+    upgrade = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+    upgrade += "Sec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n"
+
+    async def scenario() -> list[tuple[int, str]]:
+        found = []
+        async with running() as server, connect(server.url, subprotocols=[NATIVE]) as owner:  # type: ignore[list-item]
+            listen = json.loads(await owner.recv())["session"]["listen"]["path"]
+            requests = (
+                get("//["),
+                get("//[", more=upgrade),
+                get("/v1/realtime/translations", more="Origin: http://[\r\n"),
+                get("/v1/realtime/translations", more=f"{upgrade}Origin: http://[\r\n"),
+                get(listen, more=f"{upgrade}Authorization: Bearer \xff\r\n"),
+            )
+            for request in requests:
+                status, _, body = await ask(server.port, request)
+                found.append((status, code(body)))
+            assert (await ask(server.port, get(f"http://127.0.0.1:{server.port}/healthz")))[0] == 200
+        return found
+
+    wrong = (403, "origin_not_allowed")
+    unknown = (404, "unknown_session")
+    assert asyncio.run(scenario()) == [(404, "not_found"), (404, "not_found"), wrong, wrong, unknown]
 
 
 def test_a_request_in_pieces_is_one_and_a_slow_one_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,6 +189,40 @@ def test_a_stream_is_sent_as_it_is_made_and_ends_with_its_client() -> None:
 def _without_length(response: http.Response) -> http.Response:
     del response.headers["Content-Length"]
     return response
+
+
+def test_whoever_does_not_read_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each would hold a door for as long as it likes: one that is told without end, and one with a long answer."""
+    monkeypatch.setattr(http, "UNREAD_S", 0.3)
+    ended = asyncio.Event()
+
+    async def chunks() -> AsyncIterator[bytes]:
+        try:
+            while True:
+                yield bytes(100_000)
+        finally:
+            ended.set()
+
+    async def answer(request: Request) -> http.Response | Stream:
+        if request.path == "/stream":
+            return Stream(_without_length(respond(HTTPStatus.OK, b"", "text/event-stream")), chunks())
+        return respond(HTTPStatus.OK, bytes(40_000_000), "text/plain")
+
+    async def scenario() -> None:
+        doors = Doors(answer)
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(lambda: Door(doors, no_upgrade), "127.0.0.1", 0)
+        async with server:
+            for path in ("/stream", "/long"):
+                with socket.create_connection(server.sockets[0].getsockname()) as silent:
+                    silent.sendall(get(path))
+                    await asyncio.sleep(0.1)
+                    assert doors.open
+                    while doors.open:  # noqa: ASYNC110
+                        await asyncio.sleep(0.02)
+        await ended.wait()
+
+    asyncio.run(asyncio.wait_for(scenario(), PATIENCE_S))
 
 
 def test_a_fault_of_ours_is_500_and_says_nothing_else() -> None:
