@@ -54,7 +54,7 @@ class Key:
 
 
 def load_keys(settings: ServerSettings, environment: Mapping[str, str] = os.environ) -> tuple[Key, ...]:
-    """The keys of file and environment; raises SettingsError where anybody could connect without one."""
+    """The keys of file and environment; raises SettingsError where anybody could connect who should not."""
     keys = [Key(key.strip()) for key in environment.get(ENVIRONMENT, "").split(",") if key.strip()]
     if settings.keys_file is not None:
         try:
@@ -62,12 +62,19 @@ def load_keys(settings: ServerSettings, environment: Mapping[str, str] = os.envi
         except (OSError, UnicodeDecodeError) as error:
             raise SettingsError(f"`server.keys_file` must be a text file, but is not: {error}.") from error
         keys += [Key.of(line) for line in lines if line.strip() and not line.lstrip().startswith("#")]
-    if not keys and not settings.allows_anonymous and not _is_local(settings.host):
+    if keys or settings.allows_anonymous:
+        return tuple(keys)
+    if settings.keys_file is not None:  # whoever takes the last key away does not mean to let everybody in
+        raise SettingsError(
+            "`server.keys_file` must have a key, but has none: say `server.allows_anonymous: true` for a server"
+            " without keys."
+        )
+    if not _is_local(settings.host):
         raise SettingsError(
             f"`server.host` must be of this machine while there are no API keys, but is {settings.host}:"
             f" give `server.keys_file` or {ENVIRONMENT}, or say `server.allows_anonymous: true`."
         )
-    return tuple(keys)
+    return ()
 
 
 def _is_local(host: str) -> bool:
@@ -128,7 +135,10 @@ class Access:
         """
         if origin is None or origin in self._settings.allowed_origins:
             return True
-        url = urlsplit(origin)
+        try:
+            url = urlsplit(origin)
+        except ValueError:
+            return False
         is_own = host is not None and url.scheme in ("http", "https") and url.netloc.lower() == host.lower()
         return is_own and (bool(self._scopes) or _is_address(url.hostname or ""))
 

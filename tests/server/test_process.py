@@ -101,6 +101,13 @@ def test_sockets_notices_log_and_reload(tmp_path: Path) -> None:
                 heard("READY=1")
                 with open_socket(port, certificate, "new-key") as new:  # all as it was
                     assert "session.created" in str(new.recv())
+                keys.write_text("# new-key\n", encoding="utf-8")
+                daemon.send_signal(signal.SIGHUP)
+                heard("READY=1")
+                with pytest.raises(InvalidStatus, match="401"):  # no key is no reason to open to everybody
+                    open_socket(port, certificate, "old-key")
+                with open_socket(port, certificate, "new-key") as new:
+                    assert "session.created" in str(new.recv())
             daemon.send_signal(signal.SIGTERM)
             heard("STOPPING=1")
             assert daemon.wait(PATIENCE_S) == 0
@@ -110,7 +117,8 @@ def test_sockets_notices_log_and_reload(tmp_path: Path) -> None:
     events = [line["message"] for line in lines]
     for wanted in ("listening", "session opened", "session closed", "keys and certificates are read again"):
         assert wanted in events
-    assert any(line["level"] == "error" and "stay as they were" in line["message"] for line in lines)
+    refused = [line["message"] for line in lines if "stay as they were" in line["message"]]
+    assert "tls_key" in refused[0] and "keys_file" in refused[1] and len(refused) == 2
     opened = next(line for line in lines if line["message"] == "session opened")
     assert opened["session"].startswith("sess_") and opened["dialect"] == "openai"
     assert "-key" not in log.read_text().replace("tls_key", "")

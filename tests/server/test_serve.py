@@ -53,6 +53,16 @@ def test_other_addresses_need_keys(tmp_path: Path) -> None:
     assert "fly" not in str(caught.value)  # it may be a part of a key
 
 
+def test_without_its_last_key_a_server_does_not_open_to_everybody(tmp_path: Path) -> None:
+    file = tmp_path / "keys"
+    file.write_text("# one\n", encoding="utf-8")
+    with pytest.raises(SettingsError, match="allows_anonymous"):
+        load_keys(ServerSettings(keys_file=str(file)), {})
+    assert load_keys(ServerSettings(keys_file=str(file)), {ENVIRONMENT: "two"}) == (Key("two"),)
+    assert load_keys(ServerSettings(keys_file=str(file), allows_anonymous=True), {}) == ()
+    assert load_keys(ServerSettings(), {}) == ()
+
+
 def test_only_a_whole_key_opens() -> None:
     access = Access(ServerSettings(), (Key("one"), Key("two")))
     grants = [access.grant(f"Bearer {key}", [], 0.0) for key in ("one", "two", "tw", "", "two two")]
