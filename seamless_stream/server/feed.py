@@ -6,7 +6,7 @@ delivers comes by `call_soon_threadsafe`. Knows no messages of the wire.
 
 import asyncio
 import time
-from collections.abc import Callable
+from dataclasses import replace
 from typing import Final, Protocol
 
 import numpy as np
@@ -25,6 +25,9 @@ MEASURE_S: Final = 1.0  # of audio between two looks at the work that it needs
 class Owner(Protocol):
     """Whoever is told; always on the event loop."""
 
+    def began(self, settings: SessionSettings) -> None:
+        """What is delivered next comes from an engine session with these."""
+
     def deliver(self, new: list[Event]) -> None:
         """What the model has made of the audio."""
 
@@ -42,14 +45,14 @@ class Feed:
         self,
         worker: Worker,
         intake: Intake,
-        settings: Callable[[], SessionSettings],
+        settings: SessionSettings,
         owner: Owner,
         name: str = "",
     ) -> None:
         self.intake = intake
         self.offset_s = 0.0  # source time where the present engine session began
         self._worker = worker
-        self._settings = settings  # of the next engine session
+        self._settings = settings  # of what is handed over next: at this place of the input, not of now
         self._owner = owner
         self._name = name
         self._session: WorkerSession | None = None
@@ -113,7 +116,8 @@ class Feed:
                 self._reach(item)
                 return True
             if isinstance(item, Targets):
-                return True  # the next engine session begins with them
+                self._follow(item)
+                return True
             try:
                 self._session = self._open()
             except BusyError as error:
@@ -125,12 +129,17 @@ class Feed:
                 self.mark = item if is_taken else None
             elif isinstance(item, Targets):
                 is_taken = self._session.change_targets(item.codes, timeout_s=0)
+                if is_taken:
+                    self._follow(item)
             else:
                 is_taken = self._session.push(item, timeout_s=0)
                 self._num_pushed += len(item) if is_taken else 0
         except SeamlessStreamError:
             return True  # it has ended; `_ended` hears why
         return is_taken
+
+    def _follow(self, targets: Targets) -> None:
+        self._settings = replace(self._settings, target_languages=targets.codes)
 
     def _open(self) -> WorkerSession:
         loop = asyncio.get_running_loop()
@@ -141,7 +150,8 @@ class Feed:
         def ended(error: SeamlessStreamError | None) -> None:
             loop.call_soon_threadsafe(self._ended, error)
 
-        return self._worker.open_later(self._settings(), deliver, ended, self._name)
+        self._owner.began(self._settings)
+        return self._worker.open_later(self._settings, deliver, ended, self._name)
 
     def _deliver(self, new: list[Event]) -> None:
         if not self._is_closed:

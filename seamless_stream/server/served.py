@@ -313,13 +313,9 @@ class ServedSession:
         sound.begin(config, self.dialect)
         ears = (sound.guard, sound.monitor)
         intake = Intake(config.encoding, config.input_rate, ahead_ms, *ears, is_paced=is_paced)
-        return Feed(service.worker, intake, self._engine_settings, self, self.id)
-
-    def _engine_settings(self) -> SessionSettings:
-        settings = self._config.settings(self._service.session, self._service.capabilities)
-        self._captions.begin(settings)
+        settings = config.settings(service.session, service.capabilities)
         self._max_backlog_ms = ms(settings.speech.max_backlog_s)
-        return settings
+        return Feed(service.worker, intake, settings, self, self.id)
 
     def _put(self, item: Mark | Targets) -> None:
         if self._feed is not None:
@@ -332,6 +328,10 @@ class ServedSession:
         self._put(Mark(None))
 
     # What the feed tells.
+
+    def began(self, settings: SessionSettings) -> None:
+        """The model begins anew, with these."""
+        self._captions.begin(settings)
 
     def deliver(self, new: list[Event]) -> None:
         """What the model has made of the audio."""

@@ -196,6 +196,19 @@ def test_the_language_changes_at_the_next_segment() -> None:
     assert [done["language"] for done in of(found, "segment.audio_done")] == ["es"] * 3 + ["english"] * 2
 
 
+def test_a_language_holds_for_what_comes_behind_it_though_a_flush_is_pending() -> None:
+    async def scenario() -> list[Any]:
+        async with running() as server, native(server) as socket:
+            flush = {"type": "input_audio.flush", "marker": "m"}
+            pcm, english = to_bytes(TALK), change(output={"language": "english"})
+            await send(socket, FAST, pcm, flush, pcm, flush, english, pcm, {"type": "session.close"})
+            return await until(socket, "session.closed")
+
+    found = asyncio.run(scenario())
+    assert [f["language"] for f in of(found, "segment.final")] == ["es"] * 6 + ["english"] * 3
+    assert not of(found, "segment.target_changed")  # it began with the engine's third session
+
+
 class StuckTranslator(FakeTranslator):
     """Works on its first segment until it is let go."""
 
