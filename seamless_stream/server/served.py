@@ -170,7 +170,8 @@ class ServedSession:
         if self.finished.is_set():
             return
         self.seat.confirm()
-        self.num_messages += 1
+        if self._closing != "drain":  # what is not counted the client keeps, for its next session
+            self.num_messages += 1
         self.heard_s = time.monotonic()
         try:
             if isinstance(data, bytes):

@@ -384,6 +384,31 @@ def test_drain_finishes_what_was_said() -> None:
     assert found[-1]["reason"] == "drain" and code == 1012
 
 
+def test_what_is_on_its_way_when_the_server_drains_is_not_counted_as_taken() -> None:
+    """The client keeps it for its next session."""
+    model = StuckTranslator()
+
+    async def scenario() -> tuple[list[Any], Any]:
+        async with running(model=model) as server, native(server) as socket:
+            try:
+                await send(socket, FAST, to_bytes(TALK), {"type": "ping"})
+                await until(socket, "pong")
+                draining = asyncio.create_task(server.app.drain())
+                await until(socket, "session.go_away")
+                await send(socket, *[bytes(3_200)] * 3, {"type": "ping"})
+                found = await until(socket, "pong")
+                [*_, ack] = await until(socket, "audio.ack")
+            finally:
+                model.gate.set()
+            await until(socket, "session.closed")
+            await draining
+            return found, ack
+
+    found, ack = asyncio.run(scenario())
+    assert [error["error"]["code"] for error in of(found, "error")] == ["session_closing"] * 3
+    assert (ack["message_seq"], ack["audio_seq"], ack["received_ms"]) == (3, 1, len(TALK) // 16)
+
+
 def test_clients_that_vanish_leave_nothing() -> None:
     async def scenario() -> tuple[int, int]:
         async with running(resume_grace_s=0.3) as server:
