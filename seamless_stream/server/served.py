@@ -314,6 +314,7 @@ class ServedSession:
         sound.begin(config, self.dialect)
         ears = (sound.guard, sound.monitor)
         intake = Intake(config.encoding, config.input_rate, ahead_ms, *ears, is_paced=is_paced)
+        intake.catches_up = self.seat.epoch > 1  # the first audio may be what could not be sent for a while
         settings = config.settings(service.session, service.capabilities)
         self._max_backlog_ms = ms(settings.speech.max_backlog_s)
         return Feed(service.worker, intake, settings, self, self.id)

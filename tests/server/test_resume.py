@@ -235,13 +235,14 @@ def test_what_is_no_longer_kept_is_a_gap_and_the_text_comes_as_a_whole() -> None
     assert snapshot["is_whole"] and not snapshot["open"]
 
 
-def test_what_a_live_client_sends_again_is_not_dropped() -> None:
-    """Ten seconds of silence that could not be sent come at once, where one second is all that is held."""
+@pytest.mark.parametrize("before", [bytes(3_200), None], ids=["behind audio", "before all audio"])
+def test_what_a_live_client_sends_again_is_not_dropped(before: bytes | None) -> None:
+    """Four seconds of silence that could not be sent come at once, where one second is all that is held."""
 
     async def scenario() -> list[Any]:
         async with running(max_ahead_ms=1_000) as server:
             async with native(server) as socket:
-                await send(socket, change(output={"language": "es"}), bytes(3_200))
+                await send(socket, change(output={"language": "es"}), *([] if before is None else [before]))
                 session = (await until(socket, "session.updated"))[0]["session"]
                 socket.transport.abort()
             async with connect(f"{server.url}?resume={session['id']}", subprotocols=[NATIVE]) as socket:  # type: ignore[list-item]
