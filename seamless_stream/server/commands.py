@@ -4,10 +4,12 @@ Knows no JSON, no sockets, no sessions. What they mean is told in docs/protocol.
 """
 
 import typing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Final
 
 from seamless_stream.server.changes import SessionChange
+
+MAX_PAUSE_S: Final = 60  # that a client may tell of at once
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class Silence:
     """Nothing was recorded for a while: it is heard as silence."""
 
     type: ClassVar[str] = "session.input_audio_buffer.silence"
-    duration_ms: int
+    duration_ms: int = field(metadata={"minimum": 1, "maximum": 1000 * MAX_PAUSE_S})
     event_id: str | None = None
 
 

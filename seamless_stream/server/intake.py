@@ -19,6 +19,7 @@ from seamless_stream.audio.own_speech import HalfDuplex
 from seamless_stream.audio.pcm import Samples, from_bytes
 from seamless_stream.audio.resample import Resampler
 from seamless_stream.server.changes import Encoding
+from seamless_stream.server.commands import MAX_PAUSE_S
 from seamless_stream.server.opus import OpusDecoder
 from seamless_stream.server.protocol import BAD_MESSAGE, ProtocolError
 
@@ -29,7 +30,6 @@ MAX_TAKEN_SAMPLES: Final = SAMPLE_RATE  # at once
 PACE: Final = 1.1
 CATCH_UP_PACE: Final = 1.5  # after a lost connection
 BURST_S: Final = 10.0
-MAX_PAUSE_S: Final = 60  # that a message may leave out; so much silence may go to the model at once
 FIRST_BURST_S: Final = 1.0
 
 
@@ -106,7 +106,7 @@ class Intake:
         self._num_waiting = 0
         self._num_received = self._num_dropped = self._num_come = 0  # samples at the client's rate
         self._allowance = FIRST_BURST_S * SAMPLE_RATE
-        self._silence_allowance: float = MAX_PAUSE_S * SAMPLE_RATE
+        self._silence_allowance: float = MAX_PAUSE_S * SAMPLE_RATE  # to the model at once
         self._asked_s: float | None = None
         self.num_messages = 0
         self.catches_up = False  # the client sends what it could not send for a while: nothing is dropped
