@@ -87,7 +87,7 @@ class Connection:
             for task in done:
                 if task.exception() is not None:
                     log.error("connection failed", exc_info=task.exception(), extra={"session": session.id})
-                    session.finish(protocol.INTERNAL)
+                    session.finish(protocol.INTERNAL, "internal")
             if session.finished.is_set() and not self._over.is_set():
                 await asyncio.wait([writer], timeout=LAST_WORDS_S)
             writer.cancel()  # it may wait for a client that reads nothing

@@ -26,8 +26,7 @@ MAX_ASKED: Final = (
 QUIET_S: Final = 15.0  # then a listener is told that the server still lives
 CLOSE_S: Final = 10.0
 
-# What listeners are told.
-PUBLIC: Final = (messages.OfSegment, messages.SessionClosed)
+# Of the segments, what listeners are not told.
 PRIVATE: Final = (messages.SegmentAudioDone, messages.Skipped)
 
 
@@ -78,6 +77,11 @@ class Listener:
             self.dropped.set()
             self.outbox.begin()  # this one gets nothing more
 
+    def finish(self, last: messages.SessionClosed) -> None:
+        """Tell it this, and nothing more."""
+        self.tell(last)
+        self.outbox.close()
+
     async def next(self) -> str | bytes | None:
         """What it is told next; None: nothing more."""
         return await self.outbox.next(self._reader)
@@ -90,7 +94,7 @@ class Audience:
         self.transcript = Transcript()
         self._max_listeners = max_listeners
         self._listeners: set[Listener] = set()
-        self._is_closed = False
+        self._last: messages.SessionClosed | None = None
 
     def __len__(self) -> int:
         return len(self._listeners)
@@ -103,8 +107,8 @@ class Audience:
     def join(self, language: str | None) -> Listener:
         """A new one."""
         listener = Listener(self.transcript, language)
-        if self._is_closed:
-            listener.outbox.close()
+        if self._last is not None:
+            listener.finish(self._last)
         self._listeners.add(listener)
         return listener
 
@@ -114,16 +118,16 @@ class Audience:
 
     def tell(self, message: ServerMessage) -> None:
         """One message of the session, before or after it was sent to its client."""
-        if isinstance(message, PUBLIC) and not isinstance(message, PRIVATE):
+        if isinstance(message, messages.OfSegment) and not isinstance(message, PRIVATE):
             self.transcript.add(message)
             for listener in self._listeners:
                 listener.tell(message)
 
-    def close(self) -> None:
+    def close(self, last: messages.SessionClosed) -> None:
         """Nothing more will be told."""
-        self._is_closed = True
+        self._last = last
         for listener in self._listeners:
-            listener.outbox.close()
+            listener.finish(last)
 
 
 async def stream_events(audience: Audience, language: str | None) -> AsyncIterator[bytes]:

@@ -80,7 +80,7 @@ class ServedSession:
                     self._tick(time.monotonic())
         except Exception:
             log.exception("session failed", extra={"session": self.id})
-            self.finish(protocol.INTERNAL)
+            self.finish(protocol.INTERNAL, "internal")
         finally:
             self.finished.set()
             self.gone.set()
@@ -101,14 +101,14 @@ class ServedSession:
         can_resume = self.dialect == "native" and self.settings.resume_grace_s > 0
         has_failed = self.finished.is_set() and self.close_code not in (protocol.NORMAL, protocol.RESTART)
         if is_left or has_failed or not can_resume:
-            self.leave()
+            self.leave("client" if is_left else "lost")
         else:
             log.info("connection lost", extra={"session": self.id})
             self.outbox.pause()
 
-    def leave(self) -> None:
+    def leave(self, reason: str = "lost") -> None:
         """Nobody will come back to it."""
-        self.finish(self.close_code)
+        self.finish(self.close_code, self._closing or reason)
         self.gone.set()
 
     def resume(self, reader: Reader, message: commands.SessionResume) -> list[str]:
@@ -153,13 +153,13 @@ class ServedSession:
             self.close_code = protocol.RESTART
             self._finish("drain")
 
-    def finish(self, code: int) -> None:
-        """Nothing more is said."""
+    def finish(self, code: int, reason: str) -> None:
+        """Nothing more is said; listeners hear why."""
         if not self.finished.is_set():
             self.close_code = code
             self.finished.set()
             self.outbox.close()
-            self.audience.close()
+            self.audience.close(self._closed(reason))
             if self._feed is not None:
                 self._feed.close()
 
@@ -185,7 +185,7 @@ class ServedSession:
         """Say what was wrong; with a close code the session is over."""
         self.note(error)
         if error.close_code is not None:
-            self.finish(error.close_code)
+            self.finish(error.close_code, error.code)
 
     def note(self, error: ProtocolError) -> None:
         """Say what was wrong; the session goes on."""
@@ -353,16 +353,20 @@ class ServedSession:
         if mark.marker is not None:
             self._send(messages.Flushed(mark.marker, ms(offset_s)))
             return
+        for message in (*self._pulse.drops(), *self._sound.warnings(ms(offset_s), is_last=True)):
+            self._send(message)
+        reason = self._closing or "client"
+        self._send(self._closed(reason))
+        self.finish(self.close_code, reason)
+
+    def _closed(self, reason: str) -> messages.SessionClosed:
         usage = {
             "audio_in_ms": 0 if self._feed is None else self._feed.intake.received_ms,
             "audio_out_ms": self._captions.num_samples * 1000 // self._config.output_rate,
             "segments": self._captions.num_finals,
             "dropped_ms": 0 if self._feed is None else self._feed.intake.dropped_ms,
         }
-        for message in (*self._pulse.drops(), *self._sound.warnings(ms(offset_s), is_last=True)):
-            self._send(message)
-        self._send(messages.SessionClosed(self._closing or "client", usage))
-        self.finish(self.close_code)
+        return messages.SessionClosed(reason, usage)
 
     def fail(self, error: SeamlessStreamError | None) -> None:
         """The session cannot go on."""

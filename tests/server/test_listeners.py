@@ -117,6 +117,37 @@ def test_who_may_not_listen() -> None:
     assert asyncio.run(scenario()) == [unknown, unknown, unknown, (429, "too_many_listeners")]
 
 
+@pytest.mark.parametrize("reason", ["client", "lost", "session_expired", "misframed_audio"])
+def test_listeners_hear_that_the_session_is_over_however_it_ends(reason: str) -> None:
+    settings: dict[str, Any] = {"resume_grace_s": 0.2}
+    if reason == "session_expired":
+        settings |= {"max_session_s": 1}
+
+    async def scenario() -> tuple[list[Any], list[Any], int | None]:
+        async with running(**settings) as server, native(server) as socket:
+            session = (await until(socket, "session.created"))[0]["session"]
+            async with connect(place(server, session)) as listener:
+                reading = asyncio.create_task(events(server, session))
+                [served] = list(server.app._sessions)
+                while len(served.audience) < 2:  # noqa: ASYNC110
+                    await asyncio.sleep(0.02)
+                await send(socket, FAST, bytes(3_200))
+                if reason == "client":
+                    await socket.close(1001)  # as a tab that is closed
+                elif reason == "lost":
+                    socket.transport.abort()
+                elif reason == "misframed_audio":
+                    await send(socket, b"x")
+                found = await until(listener, "session.closed")
+                return found, await reading, await close_code(listener)
+
+    found, read, code = asyncio.run(asyncio.wait_for(scenario(), PATIENCE_S))
+    assert code == 1000
+    for last in (found[-1], read[-1]):
+        assert (last["type"], last["reason"]) == ("session.closed", reason)
+        assert last["usage"]["audio_in_ms"] == 100
+
+
 def test_a_slow_listener_is_closed_and_one_that_goes_is_forgotten() -> None:
     async def scenario() -> tuple[int | None, int]:
         async with running() as server, native(server) as socket:
