@@ -53,11 +53,19 @@ TRANSLATIONS: Final = "/v1/realtime/translations"
 SECRETS: Final = f"{TRANSLATIONS}/client_secrets"
 RETRY: Final = {"Retry-After": str(RETRY_S)}
 LOOK_S: Final = 0.5  # to wait for the worker; then what it last said is shown
-EVENT_STREAM: Final = Response(
-    200,
-    "OK",
-    Headers({"Content-Type": "text/event-stream", "Cache-Control": "no-store", "Connection": "close"}),
-)
+EVENT_STREAM: Final = {
+    "Content-Type": "text/event-stream",
+    "Cache-Control": "no-store",
+    "Connection": "close",
+}
+# What a page of another origin may do: its browser asks before it sends a key
+# (https://fetch.spec.whatwg.org/#http-cors-protocol).
+ALLOWED: Final = {
+    "Access-Control-Allow-Methods": "GET, POST",
+    "Access-Control-Allow-Headers": "Authorization, Content-Type",
+    "Access-Control-Max-Age": "600",
+    "Connection": "close",
+}
 LOOP_S: Final = 0.1  # between two looks at how late the event loop is
 # What can be answered to a client that offers subprotocols: browsers give up when none is.
 ANSWERS: Final = (NATIVE, "realtime", "bearer")
@@ -77,7 +85,17 @@ class App:
     # Plain HTTP.
 
     async def answer(self, request: Request) -> Response | Stream:
-        """To a request that is no WebSocket's."""
+        """To a request that is no WebSocket's; pages that may connect can read what is said about that."""
+        found = await self._answer(request)
+        if request.path.startswith(TRANSLATIONS):
+            headers = (found.head if isinstance(found, Stream) else found).headers
+            headers["Vary"] = "Origin"
+            origin = request.header("Origin")
+            if origin is not None and self._access.is_origin_allowed(origin, request.header("Host")):
+                headers["Access-Control-Allow-Origin"] = origin
+        return found
+
+    async def _answer(self, request: Request) -> Response | Stream:
         if request.method not in ("GET", "HEAD"):
             return self._change(request)
         if request.path == "/healthz":
@@ -94,7 +112,8 @@ class App:
             audience = self._audience(request)
             if not isinstance(audience, Audience):
                 return audience
-            return Stream(EVENT_STREAM, stream_events(audience, request.argument("language")))
+            head = Response(HTTPStatus.OK, HTTPStatus.OK.phrase, Headers(EVENT_STREAM))
+            return Stream(head, stream_events(audience, request.argument("language")))
         if request.path == TRANSLATIONS:
             status, text = HTTPStatus.UPGRADE_REQUIRED, "This is a WebSocket."
             # A browser does not tell its page why a handshake was refused: it asks again in this way.
@@ -108,6 +127,9 @@ class App:
 
     def _change(self, request: Request) -> Response:
         """To anything that is not GET."""
+        if request.method == "OPTIONS" and request.path.startswith(TRANSLATIONS):
+            status = HTTPStatus.NO_CONTENT
+            return self._wrong_origin(request) or Response(status, status.phrase, Headers(ALLOWED))
         if request.path != SECRETS:
             return self._wrong_method("GET")
         if request.method != "POST":

@@ -284,6 +284,47 @@ def test_our_own_page_may_connect_and_other_sites_may_not() -> None:
     assert asyncio.run(scenario()) == [101, 101, 403, 403, 403]
 
 
+def test_pages_that_may_connect_can_read_what_is_answered_and_others_cannot() -> None:
+    """A browser gives a page of another origin only what names that origin, and asks before it sends a key."""
+    good, evil = "https://good.example", "https://evil.example"
+
+    async def scenario() -> None:
+        async with running(allowed_origins=(good,), keys=("right",)) as server:
+            more = {"Authorization": "Bearer right"}
+            async with connect(server.url, subprotocols=[NATIVE], additional_headers=more) as owner:  # type: ignore[list-item]
+                listen = json.loads(await owner.recv())["session"]["listen"]
+                captions = asyncio.create_task(
+                    ask(
+                        server.port,
+                        get(f"{listen['path']}?token={listen['token']}", more=f"Origin: {good}\r\n"),
+                    )
+                )
+                await asyncio.sleep(0.2)  # for the request to be read
+                await owner.close()
+                status, headers, body = await captions
+                assert (status, headers["access-control-allow-origin"]) == (200, good)
+                assert b"session.closed" in body and headers["vary"] == "Origin"
+            for origin, answers in ((good, [401, 426, 204]), (evil, [403, 403, 403])):
+                requests = [
+                    get("/v1/realtime/translations", more=f"Origin: {origin}\r\n"),
+                    get(
+                        "/v1/realtime/translations",
+                        more=f"Origin: {origin}\r\nAuthorization: Bearer right\r\n",
+                    ),
+                    get("/v1/realtime/translations", "OPTIONS", f"Origin: {origin}\r\n"),
+                ]
+                found = [await ask(server.port, request) for request in requests]
+                assert [status for status, *_ in found] == answers
+                allowed = [headers.get("access-control-allow-origin") for _, headers, _ in found]
+                assert allowed == [good if origin == good else None] * 3
+                asked = found[2][1].get("access-control-allow-headers", "")
+                assert ("Authorization" in asked) == (origin == good)
+            _, headers, _ = await ask(server.port, get("/metrics", more=f"Origin: {good}\r\n"))
+            assert "access-control-allow-origin" not in headers
+
+    asyncio.run(asyncio.wait_for(scenario(), PATIENCE_S))
+
+
 def test_both_speak_tls(tmp_path: Path) -> None:
     from tests.server.certificates import make
 
