@@ -36,8 +36,12 @@ class Session:
         self._run(self._inner.say(message))
 
     def feed(self, source: Source, *, is_paced: bool = False) -> None:
-        """Send all of a source meanwhile, then finish."""
-        self._loop.call_soon_threadsafe(lambda: self._inner.feed(source, is_paced=is_paced))
+        """Send all of a source meanwhile, then finish; raises SettingsError where it cannot be sent."""
+
+        async def begin() -> None:
+            self._inner.feed(source, is_paced=is_paced)
+
+        self._run(begin())
 
     def stop_feeding(self) -> None:
         """Take no more from the source."""

@@ -323,6 +323,11 @@ def test_without_asyncio() -> None:
         with pytest.raises(ZeroDivisionError), sync.connect(place[0], "es") as session:
             session.send(TALK)
             raise ZeroDivisionError
+        with (
+            pytest.raises(SettingsError, match="48000"),
+            sync.connect(place[0], "es", rate=48_000) as session,
+        ):
+            session.feed(Tape(TALK))
         with pytest.raises(LanguageError), sync.connect(place[0], "klingon"):
             pass
         assert threading.active_count() <= num_threads
