@@ -21,6 +21,9 @@ def configure(form: LogFormat, *, is_verbose: bool) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     if is_verbose:
+        logging.getLogger("websockets").setLevel(
+            logging.INFO
+        )  # below it are requests and messages, with their keys
         return
     root.setLevel(logging.WARNING)
     logging.getLogger("seamless_stream").setLevel(logging.WARNING)

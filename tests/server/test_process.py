@@ -1,5 +1,6 @@
 """The daemon as systemd starts it: socket, notices, log, and what SIGHUP reads again. One process, the real model."""
 
+import asyncio
 import json
 import logging
 import os
@@ -13,13 +14,15 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from websockets.asyncio.client import connect as open_async
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-from seamless_stream.cli.logs import JsonFormatter, TextFormatter
+from seamless_stream.cli.logs import JsonFormatter, TextFormatter, configure
 from seamless_stream.errors import SettingsError
 from seamless_stream.server import process
 from tests.server.certificates import make
+from tests.server.serving import running
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there are no signals and no systemd")
 
@@ -141,6 +144,32 @@ def test_a_line_of_the_log_has_the_fields_and_the_fault() -> None:
     assert line["time"].endswith("Z") and "ValueError: why" in line["error"]
     text = TextFormatter().format(record)
     assert " error: it is 5 session=sess_1\n" in text and text.endswith("ValueError: why")
+
+
+@pytest.mark.parametrize("is_verbose", [False, True])
+def test_the_log_holds_no_key_and_no_text(is_verbose: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    """`websockets` would write down whole requests and messages."""
+    root = logging.getLogger()
+    loggers = [root, *map(logging.getLogger, ("seamless_stream", "seamless_stream.server", "websockets"))]
+    before = [(logger, logger.level, logger.handlers[:]) for logger in loggers]
+
+    async def scenario() -> None:
+        headers, quiet = {"Authorization": "Bearer the-key"}, logging.getLogger("quiet")
+        quiet.propagate = False
+        async with running(keys=("the-key",)) as server:
+            async with open_async(server.url, additional_headers=headers, logger=quiet) as client:
+                await client.recv()
+
+    try:
+        root.setLevel(logging.DEBUG)  # as `--verbose` leaves it
+        configure("text", is_verbose=is_verbose)
+        asyncio.run(scenario())
+    finally:
+        for logger, level, handlers in before:
+            logger.setLevel(level)
+            logger.handlers[:] = handlers
+    log = capsys.readouterr().err
+    assert "session opened" in log and "the-key" not in log and "session.created" not in log
 
 
 def test_several_sockets_are_too_many_and_those_of_others_are_not_ours() -> None:
