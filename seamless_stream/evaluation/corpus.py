@@ -113,7 +113,7 @@ def _row(
         problems.append(f"{place}: `{file}` does not exist.")
     try:
         times = (0.0, None) if offset is None or duration is None else (float(offset), float(duration))
-    except ValueError:
+    except (ValueError, TypeError, OverflowError):
         problems.append(f"{place}: `offset` and `duration` must be seconds.")
         return None
     if times[1] is not None and times[1] <= 0:
@@ -141,8 +141,10 @@ def _rows(path: Path) -> list[Mapping[str, Any]]:
 
 
 def _lines(path: Path) -> list[str]:
+    """Without their ends. `str.splitlines` would also cut at U+2028 and others, which texts may hold."""
     try:
-        return path.read_text(encoding="utf-8").splitlines()
+        with path.open(encoding="utf-8-sig") as file:
+            return [line.removesuffix("\n") for line in file]
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"`{path}` cannot be read: {error}.") from error
 

@@ -113,7 +113,8 @@ class Log:
 def read_log(path: Path) -> Log:
     """Raises SettingsError where the file is no log, or one that was cut short."""
     try:
-        lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        with path.open(encoding="utf-8") as file:  # a text may hold U+2028, which is no end of a line here
+            lines = [json.loads(line) for line in file]
     except (OSError, ValueError) as error:
         raise SettingsError(f"`{path}` cannot be read as a log: {error}.") from error
     if not lines or lines[0].get("type") != "Run" or lines[0].get("version") != VERSION:
@@ -151,20 +152,23 @@ def displays(track: Track, unit: Unit, *, with_pending: bool) -> Iterator[tuple[
     """
     segments: dict[int, list[str]] = {}
     for event in track.of_type("Partial", "Final"):
-        if event["type"] == "Final":
-            text = event["text"]
-        else:
-            text = event["committed"] + (event["pending"] if with_pending else "")
+        text = _committed(event) + (event.get("pending", "") if with_pending else "")
         units = split(text, unit)
         if units != segments.get(event["segment"], []):
             segments[event["segment"]] = units
             yield event, [item for number in sorted(segments) for item in segments[number]]
 
 
+def _committed(event: Fact) -> str:
+    """Text of a Partial or a Final that stays."""
+    return str(event["text"] if event["type"] == "Final" else event["committed"])
+
+
 @dataclass(frozen=True)
 class Emissions:
-    """The final text of a recording as units, and when each was there for good."""
+    """The final text of a recording as it was said, the same as units, and when each of them was there for good."""
 
+    text: str
     units: list[str]
     delays_ms: list[float]
     elapsed_ms: list[float]
@@ -172,6 +176,8 @@ class Emissions:
 
 def emissions(track: Track, unit: Unit) -> Emissions:
     """A unit is emitted when it was first committed as it stays: a word that grows counts from its last change."""
+    texts = {event["segment"]: _committed(event) for event in track.of_type("Partial", "Final")}
+    text = " ".join(" ".join(texts[segment] for segment in sorted(texts)).split())
     units: list[str] = []
     heard: list[float] = []
     elapsed: list[float] = []
@@ -180,7 +186,7 @@ def emissions(track: Track, unit: Unit) -> Emissions:
         heard[kept:] = [event["heard_s"] * 1000] * (len(shown) - kept)
         elapsed[kept:] = [event["elapsed_s"] * 1000] * (len(shown) - kept)
         units = shown
-    return Emissions(units, heard, elapsed)
+    return Emissions(text, units, heard, elapsed)
 
 
 # --- speech ---

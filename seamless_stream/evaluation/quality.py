@@ -76,8 +76,13 @@ def score(predictions: Sequence[str], references: Sequence[str], language: str) 
 
 
 def error_rate(predictions: Sequence[str], references: Sequence[str], unit: Unit) -> float:
-    """Errors per 100 reference units over the corpus; case and punctuation do not count. nan without references."""
+    """Errors per 100 reference units over the corpus; nan without references.
+
+    Case and punctuation do not count, nor do spaces between characters.
+    """
     pairs = [(plain(a), plain(b)) for a, b in zip(predictions, references, strict=True)]
+    if unit == "char":
+        pairs = [(a.replace(" ", ""), b.replace(" ", "")) for a, b in pairs]
     pairs = [pair for pair in pairs if pair[1]]  # jiwer refuses an empty reference
     if not pairs:
         return float("nan")

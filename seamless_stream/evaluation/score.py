@@ -126,7 +126,7 @@ def whole(text: Emissions, track: Track, recording: Recording, unit: Unit) -> In
     reference = recording.references[0].text
     return Instance(
         track.name,
-        join(text.units, unit),
+        text.text,
         reference,
         num_units(reference, unit),
         text.delays_ms,
@@ -136,8 +136,8 @@ def whole(text: Emissions, track: Track, recording: Recording, unit: Unit) -> In
 
 
 def num_units(reference: str, unit: Unit) -> int:
-    """Length of a reference as SimulEval counts it: the spaces between characters count too."""
-    return len(reference.split(" ")) if unit == "word" else len(reference.strip())
+    """Length of a reference as SimulEval counts it: the spaces between characters count too, an empty one as 1."""
+    return len(reference.split(" ")) if unit == "word" else max(1, len(reference.strip()))
 
 
 def cut(text: Emissions, track: Track, recording: Recording, unit: Unit) -> list[Instance]:

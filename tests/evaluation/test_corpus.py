@@ -72,3 +72,32 @@ def test_other_files_are_refused(folder: Path) -> None:
         (folder / "x.tsv").write_text("audio\na.wav\n")
         (folder / "x.txt").write_text("one\ntwo\n")
         read_corpus(folder / "x.tsv", folder / "x.txt")
+
+
+def test_only_a_line_feed_ends_a_row(folder: Path) -> None:
+    text = "one\u2028two\u0085three\x0cfour"
+    (folder / "x.tsv").write_text(f"audio\treference\na.wav\t{text}\nb.wav\ty\n", encoding="utf-8-sig")
+    row = json.dumps({"audio": "a.wav", "reference": text}, ensure_ascii=False)
+    (folder / "x.jsonl").write_text(row, encoding="utf-8")
+    (folder / "bare.tsv").write_text("audio\na.wav\nb.wav\n")
+    (folder / "x.txt").write_text(f"{text}\ny\n", encoding="utf-8")
+    for found in (
+        read_corpus(folder / "x.tsv"),
+        read_corpus(folder / "x.jsonl"),
+        read_corpus(folder / "bare.tsv", folder / "x.txt"),
+    ):
+        assert found[0].references[0].text == "one two three four"
+
+
+def test_an_empty_list_is_called_empty(folder: Path) -> None:
+    for name in ("x.tsv", "x.jsonl"):
+        (folder / name).touch()
+        with pytest.raises(SettingsError, match="is empty"):
+            read_corpus(folder / name)
+
+
+def test_times_that_are_no_numbers_are_named(folder: Path) -> None:
+    row = {"audio": "a.wav", "reference": "x", "offset": [1], "duration": 2}
+    (folder / "x.jsonl").write_text(json.dumps(row))
+    with pytest.raises(SettingsError, match="row 1: `offset` and `duration` must be seconds"):
+        read_corpus(folder / "x.jsonl")

@@ -28,7 +28,7 @@ LANGUAGES = {"word": "eng", "char": "cmn"}
 
 
 def emitted(case: dict[str, Any], unit: Unit) -> Emissions:
-    return Emissions(split(case["prediction"], unit), case["delays"], case["elapsed"])
+    return Emissions(case["prediction"], split(case["prediction"], unit), case["delays"], case["elapsed"])
 
 
 def short_instances(unit: Unit) -> list[Instance]:

@@ -28,6 +28,7 @@ def test_scores_come_with_their_signature() -> None:
 def test_errors_do_not_count_case_and_punctuation() -> None:
     assert quality.error_rate(["hola TODOS"], ["¡Hola, todos!"], "word") == 0
     assert quality.error_rate(["你好"], ["你们好。"], "char") == pytest.approx(100 / 3)
+    assert quality.error_rate(["我在 New York"], ["我 在 New York"], "char") == 0
     assert math.isnan(quality.error_rate(["x"], ["..."], "word"))
 
 

@@ -8,10 +8,21 @@ import pytest
 
 from seamless_stream.engine.engine import Engine
 from seamless_stream.errors import SettingsError
-from seamless_stream.evaluation.corpus import read_corpus
-from seamless_stream.evaluation.log import Log, LogWriter, displays, emissions, pieces, read_log
+from seamless_stream.evaluation.corpus import Recording, Reference, read_corpus
+from seamless_stream.evaluation.log import (
+    Log,
+    LogWriter,
+    Moment,
+    Track,
+    displays,
+    emissions,
+    pieces,
+    read_log,
+)
 from seamless_stream.evaluation.results import finish, load_results, points, table
 from seamless_stream.evaluation.run import run
+from seamless_stream.evaluation.score import Scores, score
+from seamless_stream.events import Final
 from tests.evaluation.conftest import SETTINGS
 
 HEADER = {
@@ -126,3 +137,49 @@ def test_log_that_was_cut_short_is_refused(engine: Engine, talks: Path) -> None:
     path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
     with pytest.raises(SettingsError, match="no end"):
         read_log(path)
+
+
+def scored(language: str, reference: str, *events: dict[str, object]) -> Scores:
+    """Of one short recording of 3 s."""
+    times = {"heard_s": 2.5, "elapsed_s": 2.6, "wall_s": 1.0}
+    facts = [{"language": language, **times, **event} for event in events]
+    track = Track("clip", Path("clip.wav"), 3.0, [{"compute_s": 0.1, "cpu_s": 0.1}], facts)
+    recording = Recording("clip", Path("clip.wav"), (Reference(reference),))
+    return score(Log({"clock": "simulated", "language": language}, [track]), [recording], language)
+
+
+@pytest.mark.parametrize(
+    ("language", "text"),
+    [("cmn", "我 在 New York 用 Machine Learning 。"), ("tha", "ฉันชอบกินข้าว แต่ไม่ชอบปลา New York")],
+)
+def test_a_perfect_translation_is_perfect_where_words_have_no_spaces(language: str, text: str) -> None:
+    found = scored(language, text, {"type": "Final", "segment": 0, "text": text})
+    assert found.quality["bleu"] == pytest.approx(100) and found.quality["error_rate"] == 0
+    assert found.latency["cu"]["laal"] is not None
+
+
+def test_a_failed_segment_counts_with_what_it_had_committed() -> None:
+    found = scored(
+        "spa",
+        "uno dos tres",
+        {"type": "Partial", "segment": 0, "committed": "uno", "pending": " doce"},
+        {"type": "Failed", "segment": 0, "message": "broken"},
+        {"type": "Final", "segment": 1, "text": " dos  tres "},
+    )
+    assert (found.quality["error_rate"], found.num_failed) == (0, 1)
+
+
+@pytest.mark.parametrize("language", ["spa", "cmn"])
+def test_an_empty_reference_has_figures(language: str) -> None:
+    found = scored(language, "", {"type": "Final", "segment": 0, "text": "好"})
+    assert found.latency["cu"]["al"] == 2500
+
+
+def test_a_log_keeps_texts_with_unusual_ends_of_lines(tmp_path: Path) -> None:
+    text = "one\u2028two\u0085three\x0cfour"
+    with LogWriter(tmp_path / "log.jsonl", HEADER) as log:
+        log.begin("clip", Path("clip.wav"))
+        log.event(Final(0, "spa", text, 0.0, 1.0), Moment(1.0, 1.0, 1.0))
+        log.end(1.0)
+    [track] = read_log(tmp_path / "log.jsonl").tracks
+    assert track.events[0]["text"] == text
