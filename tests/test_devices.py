@@ -3,6 +3,7 @@
 The sound systems are tables here; a real PulseAudio is in tests/desk.
 """
 
+import json
 import sys
 from types import SimpleNamespace
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from seamless_stream import devices
+from seamless_stream.cli import main
 from seamless_stream.devices import Device, DeviceStream, choose, list_devices
 from seamless_stream.errors import AudioError
 
@@ -212,3 +214,20 @@ def test_lost_device_is_noticed_whether_it_stops_or_stalls(
     fake.active = False
     with pytest.raises(AudioError, match="has gone"):
         stream.check()
+
+
+def test_brackets_in_a_name_are_shown(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = ["Headset [usb]", "odd [/b] [red]"]
+    use(
+        monkeypatch,
+        "darwin",
+        [entry(i, name, 1, 0) for i, name in enumerate(names)],
+        [host("Core Audio", 0, -1)],
+    )
+    assert main(["devices", "--json"]) == 0
+    assert [device["name"] for device in json.loads(capsys.readouterr().out)] == names
+    assert main(["devices"]) == 0
+    out = capsys.readouterr().out
+    assert all(name in out for name in names)

@@ -27,7 +27,7 @@ def run(arguments: Namespace) -> int:
     def told(result: Result) -> None:
         nonlocal num_done
         num_done += 1
-        notes.print(f"{num_done}/{len(CHECKS)} {result.name}: {result.outcome}", markup=False)
+        notes.print(f"{num_done}/{len(CHECKS)} {result.name}: {result.outcome}")
 
     results = run_checks(target, told)
     table = Table("check", "", "promise, or what is wrong with it")

@@ -99,7 +99,7 @@ def _play(live: Run, arguments: Namespace, notes: Console) -> int:
             header = {"type": "Session", "model": session.info["model"], "source": arguments.source}
             header |= {"task": "s2st" if speaks else "s2tt", "target_languages": arguments.to}
             live.sinks += open_sinks(arguments.sink, arguments.to, is_real_time, header)
-            notes.print(f"server: {session.info['server']}, model {session.info['model']}", markup=False)
+            notes.print(f"server: {session.info['server']}, model {session.info['model']}")
             session.feed(live.source, is_paced=live.is_paced)
             num_failed = _hear(live, session)
         if live.speaker is not None:

@@ -23,11 +23,11 @@ def run(arguments: Namespace) -> int:
     if arguments.name is None:
         raise SettingsError(f"`models {arguments.action}` needs a name, for example v2-large.")
     if arguments.action == "pull":
-        out.print(str(pull(arguments.name, revision=arguments.revision).directory), markup=False)
+        out.print(str(pull(arguments.name, revision=arguments.revision).directory))
         return 0
     files = resolve(arguments.name, revision=arguments.revision, offline=True)
     if arguments.action == "path":
-        out.print(str(files.directory), markup=False)
+        out.print(str(files.directory))
         return 0
     return _verify(files, out)
 
@@ -38,12 +38,12 @@ def _list(out: Console) -> int:
         size = "size unknown" if millions is None else f"{millions:.1f} M parameters"
         disk = "" if gigabytes is None else f"{gigabytes * 1000:.0f} MB"
         here = "here" if listed.files is not None else "not here"
-        out.print(f"{known.name:<33} {here:<9} {size:<20} {disk:<8} {known.licence}", markup=False)
-        out.print(f"    {known.family}: {' '.join(known.tasks)}; {known.scope}", markup=False)
+        out.print(f"{known.name:<33} {here:<9} {size:<20} {disk:<8} {known.licence}")
+        out.print(f"    {known.family}: {' '.join(known.tasks)}; {known.scope}")
     try:
-        out.print(f"\nauto takes {resolve('auto', offline=True).name} here", markup=False)
+        out.print(f"\nauto takes {resolve('auto', offline=True).name} here")
     except CheckpointError as error:
-        out.print(f"\nauto finds nothing here: {error}", markup=False)
+        out.print(f"\nauto finds nothing here: {error}")
     return 0
 
 
@@ -53,14 +53,14 @@ def _verify(files: CheckpointFiles, out: Console) -> int:
         complain(problem)
     if problems:
         return CheckpointError.exit_status
-    out.print(f"{files.name}: whole, {files.identity} ({files.directory})", markup=False)
+    out.print(f"{files.name}: whole, {files.identity} ({files.directory})")
     return 0
 
 
 def _languages(arguments: Namespace, out: Console, notes: Console) -> int:
     files = resolve(arguments.model, offline=True)
     told = capabilities(files)
-    notes.print(f"model: {files.description}", markup=False)
+    notes.print(f"model: {files.description}")
     word = (arguments.search or "").casefold()
     table = Table(box=None, pad_edge=False)
     for column in ("code", "tag", "language", "text", "voice"):

@@ -67,7 +67,7 @@ def run(arguments: Namespace) -> int:
         texts = replay(translators[model].engine, stored)
         num_all += 1
         num_different += not compare(stored, texts, results)
-    results.print(f"{num_all - num_different} of {num_all} as they were", markup=False)
+    results.print(f"{num_all - num_different} of {num_all} as they were")
     return DIFFERENT if num_different else 0
 
 
@@ -144,11 +144,11 @@ def compare(stored: Stored, texts: list[Text], results: Console) -> bool:
     if stored.num_skipped:
         head += f", {stored.num_skipped} times something was left out to keep up"
     is_equal = texts == expected
-    results.print(f"{head}, {'equal' if is_equal else 'different'}", markup=False)
+    results.print(f"{head}, {'equal' if is_equal else 'different'}")
     for old in expected:
         if old not in texts:
-            results.print(f"  - {old[0]} {old[1]} {old[2]}", markup=False)
+            results.print(f"  - {old[0]} {old[1]} {old[2]}")
     for new in texts:
         if new not in expected:
-            results.print(f"  + {new[0]} {new[1]} {new[2]}", markup=False)
+            results.print(f"  + {new[0]} {new[1]} {new[2]}")
     return is_equal

@@ -45,7 +45,7 @@ def run(arguments: Namespace) -> int:
         host = f"[{server.host}]" if ":" in server.host else server.host
         url = f"{scheme}://{host}:{port}{TRANSLATIONS}"
         log.info("listening", extra={"url": url, "model": name}) if arguments.quiet else None
-        notes.print(f"listening: {url}", markup=False)
+        notes.print(f"listening: {url}")
 
     metrics = Metrics()
     with ExitStack() as stack:
@@ -54,7 +54,7 @@ def run(arguments: Namespace) -> int:
             recorder = Recorder(Path(server.record_dir), name, server.max_record_mb << 20)
             stack.callback(recorder.close)
             observers.append(recorder)
-            notes.print(f"recording: every session is stored in {server.record_dir}", markup=False)
+            notes.print(f"recording: every session is stored in {server.record_dir}")
         worker = stack.enter_context(Worker(translator.engine, observers))
         told = (translator.capabilities, name, settings.session, server, metrics, translator.revision)
         service = Service(worker, *told)

@@ -44,9 +44,12 @@ OVERRIDES = {
 
 
 def consoles(arguments: Namespace) -> tuple[Console, Console]:
-    """Results go to the first (stdout), notes and progress to the second (stderr)."""
-    results = Console(highlight=False, soft_wrap=True, emoji=False)
-    return results, Console(stderr=True, quiet=arguments.quiet, highlight=False, soft_wrap=True, emoji=False)
+    """Results go to the first (stdout), notes and progress to the second (stderr).
+
+    Both print what they are given: names and texts may have brackets, which are no markup.
+    """
+    plain: dict[str, Any] = {"highlight": False, "soft_wrap": True, "emoji": False, "markup": False}
+    return Console(**plain), Console(stderr=True, quiet=arguments.quiet, **plain)
 
 
 def settings_of(arguments: Namespace, preset: Mapping[str, Any] | None = None) -> Settings:
@@ -59,7 +62,7 @@ def settings_of(arguments: Namespace, preset: Mapping[str, Any] | None = None) -
         try:
             overrides[key] = yaml.safe_load(value)
         except yaml.YAMLError:
-            raise SettingsError(f"`--set {key}` must be a YAML value, but is {value}.") from None
+            raise SettingsError(f"`{key}` must be a YAML value, but is {value}.") from None
     for name, path in OVERRIDES.items():
         value = getattr(arguments, name, None)
         if value is not None:
@@ -77,7 +80,7 @@ def load_translator(settings: ModelSettings, tasks: Iterable[Task], notes: Conso
         )
     model = translator.model
     number_type = str(model.dtype).removeprefix("torch.")
-    notes.print(f"model: {translator.description} ({model.device}, {number_type})", markup=False)
+    notes.print(f"model: {translator.description} ({model.device}, {number_type})")
     return translator
 
 

@@ -147,3 +147,12 @@ def test_a_broken_promise_is_found(spoil: Spoil, expected: set[str] | None) -> N
 def test_nobody_to_ask(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["conformance", "ws://127.0.0.1:1"]) == 10
     assert "cannot be reached" in capsys.readouterr().err
+
+
+def test_the_table_shows_the_servers_words_as_they_are(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = Result("name", "a promise", "fail", "it said [/b] and [red]")
+    monkeypatch.setattr("seamless_stream.cli.conformance.run_checks", lambda target, told: [result])
+    assert main(["conformance", "ws://127.0.0.1:1"]) == 1
+    assert "it said [/b] and [red]" in " ".join(capsys.readouterr().out.split())
