@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 import yaml
@@ -21,7 +20,7 @@ from rich.table import Table
 
 from seamless_stream import __version__
 from seamless_stream.audio.files import AudioFile
-from seamless_stream.cli.shared import consoles, load_translator, output_directory, settings_of
+from seamless_stream.cli.shared import OVERRIDES, consoles, load_translator, output_directory, settings_of
 from seamless_stream.engine.engine import check_session
 from seamless_stream.engine.translator import Translator
 from seamless_stream.errors import ModelError, SettingsError
@@ -43,7 +42,7 @@ from seamless_stream.evaluation.results import (
 from seamless_stream.evaluation.run import run as play
 from seamless_stream.evaluation.simuleval_server import make_server
 from seamless_stream.evaluation.trace import Traced, write_trace
-from seamless_stream.settings import Settings, Task
+from seamless_stream.settings import Settings, Task, check
 
 # What each policy trades quality against latency with: the setting below `session.policy`, and values for a curve.
 SWEEPS: dict[str, tuple[str, tuple[int, ...]]] = {
@@ -73,24 +72,39 @@ class Run:
 def run(arguments: Namespace) -> int:
     """0, or the status of what stopped it; of a model that failed on some segments too."""
     out, notes = consoles(arguments)
+    _check_usage(arguments)
     if arguments.simuleval_port is not None:
         return _serve(arguments, notes)
-    if arguments.data is None and not arguments.compare:
-        raise SettingsError("`--data` must name a list of recordings; see docs/evaluation.md for its forms.")
-    results: list[Result] = []
+    own: list[Result] = []
     folder = output_directory(arguments.output)
     if arguments.data is not None:
         recordings = read_corpus(arguments.data, arguments.references)[: arguments.limit]
-        results = _rescore(arguments, folder, recordings) if arguments.rescore else []
-        results = results or _run_all(arguments, folder, recordings, notes)
-        if arguments.trace:
-            _trace(Path(arguments.trace), folder, results, notes)
+        own = _rescore(arguments, folder, recordings) if arguments.rescore else []
+        own = own or _run_all(arguments, folder, recordings, notes)
+    results = list(own)
     for other in arguments.compare:
         name = Path(other).name
         results += [replace(result, label=f"{name}: {result.label}") for result in load_results(Path(other))]
     _show(out, results)
     _write(arguments, folder, results, notes)
+    if arguments.trace and own:
+        _trace(Path(arguments.trace), folder, own, notes)
     return ModelError.exit_status if any(result.scores["num_failed"] for result in results) else 0
+
+
+def _check_usage(arguments: Namespace) -> None:
+    """What is wrong whatever the list holds, before the model is loaded; raises SettingsError."""
+    limit, port = arguments.limit, arguments.simuleval_port
+    check(
+        arguments,
+        ("limit", limit is None or limit >= 1, "at least 1"),
+        ("chunk_ms", arguments.chunk_ms >= 1, "at least 1"),
+        ("simuleval_port", port is None or 0 <= port <= 65_535, "from 0 to 65535"),
+    )
+    if port is None and arguments.data is None and not arguments.compare:
+        raise SettingsError("`--data` must name a list of recordings; see docs/evaluation.md for its forms.")
+    if arguments.trace and not Path(arguments.trace).absolute().parent.is_dir():
+        raise SettingsError(f"`{arguments.trace}` cannot be written: its directory does not exist.")
 
 
 def _rescore(arguments: Namespace, folder: Path, recordings: list[Recording]) -> list[Result]:
@@ -108,7 +122,7 @@ def _trace(path: Path, folder: Path, results: list[Result], notes: Console) -> N
     logs = [read_log(log) for log in sorted(folder.glob(f"*/{LOG_NAME}"))]
     runs = [((log.header["label"], log.header["note"]), log) for log in logs]
     write_trace(path, [Traced(names[key], log) for key, log in runs if key in names])
-    notes.print(f"trace: {path}", markup=False)
+    notes.print(f"trace: {path}")
 
 
 def _recogniser(arguments: Namespace, folder: Path, known: dict[str, Recogniser]) -> Recogniser | None:
@@ -142,25 +156,48 @@ def _runs(arguments: Namespace) -> Iterator[Run]:
     chosen = arguments.policy or [None]
     for policy in chosen:
         own = Namespace(**{**vars(arguments), "policy": policy})
-        base = settings_of(own)
+        base = _settings(own)
         key, values = _sweep(arguments.sweep, base.session.policy.name)
         if not values:
             yield Run(base, "")
+        else:
+            _check_sweep(key, own)
         for value in values:
             own.set = [*arguments.set, f"{key}={value}"]
-            yield Run(settings_of(own), f"{key.rpartition('.')[2]}={value}")
+            yield Run(_settings(own), f"{key.rpartition('.')[2]}={value}")
 
 
-def _sweep(sweep: str | None, policy: str) -> tuple[str, list[Any]]:
+def _settings(arguments: Namespace) -> Settings:
+    """At the pace `fast` where neither the file of settings nor an option names one."""
+    settings = settings_of(arguments)  # raises what is wrong with the file
+    tree = yaml.safe_load(Path(arguments.config).read_text(encoding="utf-8")) if arguments.config else None
+    return settings if "pace" in (tree or {}) else settings_of(arguments, {"pace": "fast"})
+
+
+def _check_sweep(key: str, arguments: Namespace) -> None:
+    """Only what differs from run to run can be swept; raises SettingsError."""
+    if key == "session.task" or not (key == "pace" or key.startswith("session.")):
+        raise SettingsError(
+            f"`--sweep` must be of `pace` or a setting of `session` other than its task, but is of {key}:"
+            " all runs share one model."
+        )
+    for option, path in OVERRIDES.items():
+        if f"{path}.".startswith(f"{key}.") and getattr(arguments, option, None) is not None:
+            raise SettingsError(
+                f"`{path}` must come from `--sweep` or from its own option, but both give it."
+            )
+
+
+def _sweep(sweep: str | None, policy: str) -> tuple[str, list[str]]:
     if sweep is None or (sweep == "" and policy not in SWEEPS):
         return "", []
     if sweep == "":
         key, values = SWEEPS[policy]
-        return f"session.policy.{key}", list(values)
+        return f"session.policy.{key}", [str(value) for value in values]
     key, separator, text = sweep.partition("=")
     if not separator or not text:
         raise SettingsError(f"`--sweep` must be KEY=VALUE,VALUE, but is {sweep}.")
-    return key, [yaml.safe_load(value) for value in text.split(",")]
+    return key, [value.strip() for value in text.split(",")]
 
 
 def _run_one(
@@ -216,7 +253,12 @@ def _progress(notes: Console, title: str, recordings: list[Recording]) -> Iterat
     for recording in recordings:
         with AudioFile(recording.path) as file:
             total_s += file.duration_s or 0.0
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=notes, transient=True, disable=not notes.is_terminal) as progress:
         bar = progress.add_task(title, total=total_s or None)
         yield lambda seconds: progress.advance(bar, seconds)
@@ -237,7 +279,6 @@ def _show(out: Console, results: list[Result]) -> None:
     out.print(
         f"{results[0].scores['num_recordings']} recordings, {seconds / 60:.1f} min; latencies in s per "
         f"{quality['latency_unit']}; BLEU {quality['bleu_signature']}",
-        markup=False,
     )
 
 
@@ -253,7 +294,7 @@ def _write(arguments: Namespace, folder: Path, results: list[Result], notes: Con
         for suffix in ("png", "svg"):
             x_name, y_name = latency_name(metric, is_long), QUALITIES[arguments.quality_metric]
             plot(found, folder / f"plot.{suffix}", x_name, y_name, title)
-    notes.print(f"results: {folder / 'results.json'}, {folder / 'plot.png'}", markup=False)
+    notes.print(f"results: {folder / 'results.json'}, {folder / 'plot.png'}")
 
 
 def _serve(arguments: Namespace, notes: Console) -> int:

@@ -55,7 +55,7 @@ def _wrong_word(message: str) -> str | None:
     if "invalid choice: " in message:
         return message.split("invalid choice: ")[1].split(" (")[0].strip("'")
     if "unrecognized arguments: " in message:
-        return message.split("unrecognized arguments: ")[1].split()[0]
+        return message.split("unrecognized arguments: ")[1].partition(" ")[0]
     return None
 
 
@@ -281,7 +281,7 @@ def _add_evaluate(parser: Parser) -> None:
         metavar="KEY=V,V",
         help="a run for every value; default: the policy's own",
     )
-    parser.add_argument("--pace", choices=["real-time", "fast"], default="fast", help="default: fast")
+    parser.add_argument("--pace", choices=["real-time", "fast"], help="default: that of --config, or fast")
     parser.add_argument(
         "--chunk-ms", type=int, default=100, metavar="N", help="source per push; default: 100"
     )

@@ -53,20 +53,30 @@ class Traced:
 
 
 def write_trace(path: Path, runs: Sequence[Traced]) -> None:
-    """Write the page; raises SettingsError where a log says nothing about decisions."""
+    """Write the page of all recordings with speech.
+
+    Raises SettingsError where a log says nothing about decisions, or the page cannot be written.
+    """
     recordings: dict[Path, dict[str, Any]] = {}
     tracks = []
     for run in runs:
-        for track in run.log.tracks:
-            if not track.of_type("Decided"):
-                raise SettingsError(f"The log of `{run.name}` must have decisions: run again with `--trace`.")
+        decided = [track for track in run.log.tracks if track.of_type("Decided")]
+        if not decided:
+            raise SettingsError(
+                f"The log of `{run.name}` must have decisions, but has none: it was made without `--trace`,"
+                " or nobody speaks in its recordings."
+            )
+        for track in decided:
             recordings.setdefault(track.path, _waveform(track.path))
             tracks.append(_described(run, track) | {"audio": list(recordings).index(track.path)})
     statuses = {key: {"name": name, "sentence": text} for key, (name, text) in STATUSES.items()}
     data = {"statuses": statuses, "recordings": list(recordings.values()), "tracks": tracks}
     # "</" would end the script that holds the data.
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("</", "<\\/")
-    path.write_text(PAGE.read_text(encoding="utf-8").replace(PLACE, text), encoding="utf-8")
+    try:
+        path.write_text(PAGE.read_text(encoding="utf-8").replace(PLACE, text), encoding="utf-8")
+    except OSError as error:
+        raise SettingsError(f"`{path}` cannot be written: {error.strerror}.") from error
 
 
 def _waveform(path: Path) -> dict[str, Any]:

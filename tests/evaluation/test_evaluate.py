@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from seamless_stream.cli import evaluate, main
-from seamless_stream.cli.evaluate import SWEEPS
+from seamless_stream.cli.evaluate import SWEEPS, _runs
+from seamless_stream.cli.parser import parse
 from seamless_stream.engine.translator import Translator
 from seamless_stream.evaluation.plot import Point, plot
-from seamless_stream.settings import PolicySettings
+from seamless_stream.settings import PolicySettings, Settings
 from tests.fakes import FakeTranslator
 
 
@@ -61,9 +62,27 @@ def test_default_sweeps_are_settings() -> None:
         (["--data", "LIST", "--to", "es", "--sweep", "hold_n"], "KEY=VALUE"),
         (["--data", "LIST", "--to", "es", "--rescore"], "needs logs"),
         (["--data", "LIST"], "at least one language"),
+        (["--data", "LIST", "--to", "es", "--limit", "0"], "`limit` must be at least 1, but is 0."),
+        (["--data", "LIST", "--to", "es", "--limit", "-1"], "`limit` must be at least 1, but is -1."),
+        (["--data", "LIST", "--to", "es", "--chunk-ms", "0"], "`chunk_ms` must be at least 1, but is 0."),
+        (["--data", "LIST", "--to", "es", "--trace", "nodir/t.html"], "its directory does not exist"),
+        (["--to", "es", "--simuleval-port", "99999"], "from 0 to 65535, but is 99999."),
+        (["--data", "LIST", "--to", "es", "--sweep", "session.vad=[,x"], "must be a YAML value, but is [."),
+        (["--data", "LIST", "--to", "es", "--sweep", "model.dtype=float32,bfloat16"], "share one model"),
+        (["--data", "LIST", "--to", "es", "--sweep", "session.task=s2st,asr"], "share one model"),
+        (["--data", "LIST", "--to", "es", "--sweep", "session.target_languages=es,fr"], "both give it"),
+        (["--data", "LIST", "--to", "es", "--pace", "fast", "--sweep", "pace=fast"], "both give it"),
+        (["--data", "LIST", "--to", "es", "--beams", "1", "--sweep", "session.decoding={}"], "both give it"),
     ],
 )
-def test_wrong_usage(words: list[str], part: str, talks: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_usage(
+    words: list[str],
+    part: str,
+    talks: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(talks.parent)
     given = [str(talks) if word == "LIST" else word for word in words]
     assert main(["evaluate", *given, "--output", str(talks.parent / "out")]) == 4
     error = capsys.readouterr().err
@@ -74,3 +93,42 @@ def test_plot_of_points(tmp_path: Path) -> None:
     curve = [Point("a", clock, str(n), n / 2, 20.0 + n) for clock in ("cu", "ca") for n in range(3)]
     plot(curve, tmp_path / "x.svg", "LAAL", "BLEU", "title")
     assert "<svg" in (tmp_path / "x.svg").read_text()
+
+
+def test_every_run_of_a_sweep_has_the_value_on_its_label() -> None:
+    def swept(sweep: str) -> list[tuple[str, Settings]]:
+        words = ["evaluate", "--data", "x.tsv", "--sweep", sweep]
+        return [(one.note, one.settings) for one in _runs(parse(words))]
+
+    paces = swept("pace=fast, real-time")
+    assert [(note, settings.pace) for note, settings in paces] == [
+        ("pace=fast", "fast"),
+        ("pace=real-time", "real-time"),
+    ]
+    seeds = swept("session.decoding.seed=null,7")
+    assert [settings.session.decoding.seed for _, settings in seeds] == [None, 7]
+    names = swept("session.policy.name=segment,wait-k")
+    assert [settings.session.policy.name for _, settings in names] == ["segment", "wait-k"]
+
+
+def test_a_file_of_settings_may_name_the_pace_and_else_it_is_fast(tmp_path: Path) -> None:
+    def pace(*words: str) -> str:
+        [one] = _runs(parse(["evaluate", "--data", "x.tsv", *words]))
+        return one.settings.pace
+
+    (tmp_path / "named.yaml").write_text("pace: real-time\n")
+    (tmp_path / "other.yaml").write_text("session: {vad: webrtc}\n")
+    named, other = ["--config", str(tmp_path / "named.yaml")], ["--config", str(tmp_path / "other.yaml")]
+    assert [pace(), pace(*other), pace(*named)] == ["fast", "fast", "real-time"]
+    assert pace(*named, "--pace", "fast") == pace(*named, "--set", "pace=fast") == "fast"
+
+
+def test_a_table_shows_brackets_as_they_are(
+    talks: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "take [b] [red]"
+    words = ["evaluate", "--data", str(talks), "--to", "es", "--policy", "segment", "--output", str(out)]
+    assert main(words) == 0
+    capsys.readouterr()
+    assert main(["evaluate", "--compare", str(out), "--output", str(tmp_path / "both")]) == 0
+    assert "take [b] [red]: segment" in capsys.readouterr().out

@@ -5,8 +5,11 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import yaml
 
+from seamless_stream.audio.files import write_wav
 from seamless_stream.cli import evaluate, main
 from seamless_stream.engine.translator import Translator
 from seamless_stream.evaluation.log import read_log
@@ -103,3 +106,22 @@ def test_place_of_a_token() -> None:
     assert frame_s(0, DECIDED) == (1.0, 1.2)
     assert frame_s(2, DECIDED) == (2.8, 3.0)
     assert frame_s(4, DECIDED) is None
+
+
+def test_recordings_without_speech_are_not_on_the_page(
+    page: Path, talks: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    silence = talks.parent / "silence.wav"
+    write_wav(silence, np.zeros(32_000, np.float32))
+    mute = {"wav": silence.name, "offset": 0.0, "duration": 2.0, "reference": "nada"}
+    rows = [*yaml.safe_load(talks.read_text()), mute]
+    talks.write_text(yaml.safe_dump(rows))
+    words = ["evaluate", "--data", str(talks), "--to", "es", "--policy", "hold-n", "--trace", str(page)]
+    assert main([*words, "--output", str(talks.parent / "mixed")]) == 0
+    assert [track["name"] for track in data_of(page)["tracks"]] == ["hold-n · one", "hold-n · two"]
+
+    talks.write_text(yaml.safe_dump([mute]))
+    out = talks.parent / "mute"
+    assert main([*words, "--output", str(out)]) == 4
+    assert "or nobody speaks in its recordings" in capsys.readouterr().err
+    assert (out / "results.json").is_file()
