@@ -1,7 +1,8 @@
 """Facts of a checkpoint from its `config.json`, checked against a frozen dataclass of them.
 
-Knows types and names, not their meaning. A key that no field has must be on a family's list of keys that say nothing
-about inference; anything else is an error that lists all problems at once.
+Knows types and names, and of their meaning that a size is at least 1 and an activation one of ours. A key that no
+field has must be on a family's list of keys that say nothing about inference; anything else is an error that lists all
+problems at once.
 """
 
 from collections.abc import Mapping
@@ -9,6 +10,7 @@ from dataclasses import MISSING, fields
 from typing import Any, TypeVar
 
 from seamless_stream.errors import CheckpointError
+from seamless_stream.nn.conformer import ACTIVATIONS
 
 T = TypeVar("T")
 
@@ -44,6 +46,16 @@ def _coerce(value: Any, example: Any) -> Any:
     return None if any(item is None for item in items) else items
 
 
+def _misfit(name: str, value: Any) -> str | None:
+    """What is wrong with a value of the right type: a size of 0 fails far from here, or at the first segment only."""
+    if name.endswith(("_act", "activation", "activation_function")) and value not in ACTIVATIONS:
+        return f"`{name}` must be one of {', '.join(ACTIVATIONS)}, but is {value!r}"
+    if isinstance(value, tuple):
+        return next(filter(None, (_misfit(name, item) for item in value)), None)
+    is_size = isinstance(value, int) and not isinstance(value, bool) and not name.endswith("_id")
+    return f"`{name}` must be at least 1, but is {value}" if is_size and value < 1 else None
+
+
 def read_facts(
     raw: Mapping[str, Any],
     cls: type[T],
@@ -52,10 +64,12 @@ def read_facts(
     where: str,
     kind: str = "such a checkpoint",
     foreign: frozenset[str] = frozenset(),
+    no_sizes: frozenset[str] = frozenset(),
 ) -> T:
     """A `cls` of the values in `raw`; raises CheckpointError with every problem.
 
     `where` opens the message: "config.json: ..."; `kind` is what the file describes, which has no `foreign` fields.
+    Whole numbers are at least 1, but for ids and `no_sizes`.
     """
     known = {f.name: f.default for f in fields(cls) if f.name not in foreign}  # type: ignore[arg-type]
     assert MISSING not in known.values()
@@ -66,6 +80,8 @@ def read_facts(
             values[name] = _coerce(value, known[name])
             if values[name] is None:
                 problems.append(f"`{name}` must be like {known[name]!r}, but is {value!r}")
+            elif name not in no_sizes and (misfit := _misfit(name, values[name])):
+                problems.append(misfit)
         elif name not in ignored and name not in LIBRARY_KEYS:
             problems.append(f"`{name}` is not a field of {kind}")
     refuse(problems, where=where)

@@ -113,6 +113,15 @@ def read_json(file: Path) -> dict[str, Any]:
     return value
 
 
+def read_ids(file: Path) -> dict[str, int]:
+    """A JSON object of whole numbers, such as a vocabulary; raises CheckpointError."""
+    table = read_json(file)
+    wrong = next((name for name, number in table.items() if not isinstance(number, int) or number < 0), None)
+    if wrong is not None:
+        raise CheckpointError(f"`{file}` must number its pieces, but has {table[wrong]!r} for {wrong!r}.")
+    return table
+
+
 def shard_files(directory: Path) -> list[Path]:
     """The weight files that a checkpoint directory must hold, whether or not they are there."""
     if not (directory / INDEX_FILE).exists():

@@ -40,6 +40,19 @@ class DecoderConfig:
         return float(self.d_model**0.5) if self.scale_embedding else 1.0
 
 
+def decoder_problems(config: DecoderConfig) -> list[str]:
+    """What does not fit together in it."""
+    problems = []
+    if config.d_model % config.decoder_attention_heads:
+        heads = config.decoder_attention_heads
+        problems.append(f"`d_model` must be a multiple of `decoder_attention_heads` = {heads}")
+    for name in ("bos_token_id", "pad_token_id", "eos_token_id", "decoder_start_token_id"):
+        number = getattr(config, name)
+        if not 0 <= number < config.vocab_size:
+            problems.append(f"`{name}` must be from 0 to {config.vocab_size - 1}, but is {number}")
+    return problems
+
+
 def alignment_heads(stack: Decoder, calibrated: Sequence[tuple[int, int]] = ()) -> Heads:
     """The heads that say where a token was said, sorted; where none are calibrated, all of one layer a third up.
 

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from seamless_stream.errors import CheckpointError
 from seamless_stream.models.facts import read_facts, refuse
 
 SPECIAL_UNITS = (
@@ -39,6 +38,10 @@ ONLY_V2 = frozenset(
     "char_vocab_size left_max_position_embeddings right_max_position_embeddings speech_encoder_chunk_size "
     "speech_encoder_left_chunk_num t2u_variance_predictor_embed_dim t2u_variance_predictor_hidden_dim "
     "t2u_variance_predictor_kernel_size".split()
+)
+# Numbers that may be 0, or below it for "all".
+NO_SIZES = frozenset(
+    "left_max_position_embeddings right_max_position_embeddings speech_encoder_left_chunk_num vocoder_offset".split()
 )
 POSITIONS = {V1: "relative", V2: "relative_key"}
 
@@ -149,6 +152,7 @@ def parse_config(raw: Mapping[str, Any]) -> SeamlessM4TConfig:
         where="config.json",
         kind=f"a SeamlessM4T {'v1' if is_v1 else 'v2'} checkpoint",
         foreign=foreign,
+        no_sizes=NO_SIZES,
     )
     _check_supported(config)
     return config
@@ -169,6 +173,16 @@ def _check_supported(config: SeamlessM4TConfig) -> None:
         heads = getattr(config, f"{name}_attention_heads")
         if config.hidden_size % heads:
             problems.append(f"`hidden_size` must be a multiple of `{name}_attention_heads` = {heads}")
+    for first, second in (
+        ("upsample_rates", "upsample_kernel_sizes"),
+        ("resblock_kernel_sizes", "resblock_dilation_sizes"),
+    ):
+        if len(getattr(config, first)) != len(getattr(config, second)):
+            problems.append(f"`{first}` and `{second}` must be equally long")
+    for name, size in vars(config).items():
+        limit = config.t2u_vocab_size if name.startswith("t2u_") else config.vocab_size
+        if name.endswith("_token_id") and not 0 <= size < limit:
+            problems.append(f"`{name}` must be from 0 to {limit - 1}, but is {size}")
     refuse(problems, where="config.json")
 
 
@@ -187,21 +201,55 @@ class GenerationConfig:
 
 
 def parse_generation_config(raw: Mapping[str, Any]) -> GenerationConfig:
-    """Text-only checkpoints may lack the tables of speech; text languages are required."""
-    text = raw.get("text_decoder_lang_to_code_id")
-    if not isinstance(text, dict) or not text:
-        raise CheckpointError(
-            "generation_config.json: `text_decoder_lang_to_code_id` must be a table, but is missing."
-        )
-    units = raw.get("t2u_lang_code_to_id") or {}
-    vocoder = raw.get("vocoder_lang_code_to_id") or {}
+    """Text-only checkpoints may lack the tables of speech; text languages are required. Raises CheckpointError."""
+    problems: list[str] = []
+    text = _ids(raw, "text_decoder_lang_to_code_id", problems)
+    if not text and not problems:
+        problems.append("`text_decoder_lang_to_code_id` must be a table, but is missing")
+    units, vocoder = (
+        _ids(raw, "t2u_lang_code_to_id", problems),
+        _ids(raw, "vocoder_lang_code_to_id", problems),
+    )
+    characters = _ids(raw, "char_to_id", problems)
+    pieces = raw.get("id_to_text") or {}
+    is_table = isinstance(pieces, dict) and all(isinstance(piece, str) for piece in pieces.values())
+    if not is_table or not all(str(key).isdecimal() for key in pieces):
+        problems.append("`id_to_text` must be a table of ids and pieces")
+    limit = raw.get("max_new_tokens") or 256
+    if not isinstance(limit, int) or limit < 1:
+        problems.append(f"`max_new_tokens` must be at least 1, but is {limit!r}")
+    refuse(problems, where="generation_config.json")
     return GenerationConfig(
-        text_languages=dict(text),
-        unit_languages=dict(units),
-        vocoder_languages=dict(vocoder),
+        text_languages=text,
+        unit_languages=units,
+        vocoder_languages=vocoder,
         speech_languages=tuple(lang for lang in text if lang in units and lang in vocoder),
-        id_to_text={int(key): piece for key, piece in (raw.get("id_to_text") or {}).items()},
-        char_to_id=dict(raw.get("char_to_id") or {}),
-        max_new_tokens=int(raw.get("max_new_tokens") or 256),
+        id_to_text={int(key): piece for key, piece in pieces.items()},
+        char_to_id=characters,
+        max_new_tokens=limit,
         names_source=raw.get("decoder_names_source") is True,
     )
+
+
+def _ids(raw: Mapping[str, Any], name: str, problems: list[str]) -> dict[str, int]:
+    table = raw.get(name) or {}
+    if isinstance(table, dict) and all(isinstance(number, int) for number in table.values()):
+        return dict(table)
+    problems.append(f"`{name}` must be a table of ids")
+    return {}
+
+
+def check_tables(config: SeamlessM4TConfig, tables: GenerationConfig) -> None:
+    """Raise CheckpointError where an id is beyond what it chooses from: on a GPU it would end all sessions."""
+    problems = [
+        f"`{name}` must have ids from 0 to {size - 1}, but has {number}"
+        for name, table, size in (
+            ("text_decoder_lang_to_code_id", tables.text_languages, config.vocab_size),
+            ("t2u_lang_code_to_id", tables.unit_languages if config.is_v1 else {}, config.t2u_vocab_size),
+            ("vocoder_lang_code_to_id", tables.vocoder_languages, config.vocoder_num_langs),
+            ("char_to_id", tables.char_to_id, config.char_vocab_size),
+        )
+        for number in [next((n for n in table.values() if not 0 <= n < size), None)]
+        if number is not None
+    ]
+    refuse(problems, where="generation_config.json")

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from seamless_stream.errors import CheckpointError, LanguageError, ModelError, SettingsError
+from seamless_stream.errors import LanguageError, ModelError, SettingsError
 from seamless_stream.models.base import (
     TASKS,
     Capabilities,
@@ -27,6 +27,7 @@ from seamless_stream.models.seamless_m4t.config import (
     SPECIAL_UNITS,
     GenerationConfig,
     SeamlessM4TConfig,
+    check_tables,
     parse_config,
     parse_generation_config,
 )
@@ -272,6 +273,7 @@ def load(
     """Load what `tasks` (default: all) need; raises CheckpointError with everything that does not fit."""
     config = parse_config(files.config)
     tables = parse_generation_config(files.generation_config)
+    check_tables(config, tables)
     wanted = tuple(TASKS if tasks is None else tasks)
     parts = frozenset().union(*(PARTS_OF_TASK[task] for task in wanted)) | {"text_decoder"}
     with torch.device("meta"):
@@ -288,7 +290,5 @@ def load(
         return ours or name
 
     load_parameters(network, files.tensors, rename, dtype=dtype, device=device)
-    if config.vocab_size < max(tables.text_languages.values()) + 1:
-        raise CheckpointError("generation_config.json: a language's id is beyond `vocab_size`.")
     tokenizer = SentencePieceTokenizer(files.tokenizer_model, tables.text_languages)
     return SeamlessM4T(config, tables, network, tokenizer, alignment_heads=files.alignment_heads)

@@ -10,7 +10,7 @@ from typing import Any
 
 from seamless_stream.audio.fbank import NUM_MEL_BINS, SAMPLE_RATE
 from seamless_stream.models.facts import read_facts, refuse
-from seamless_stream.models.text_decoder import DecoderConfig
+from seamless_stream.models.text_decoder import DecoderConfig, decoder_problems
 
 _IGNORED = frozenset(
     "dropout attention_dropout activation_dropout encoder_layerdrop decoder_layerdrop init_std "
@@ -35,7 +35,7 @@ class SpeechToTextConfig(DecoderConfig):
 def parse_config(raw: Mapping[str, Any]) -> SpeechToTextConfig:
     """Check and freeze a parsed `config.json`; raises CheckpointError with every problem."""
     config = read_facts(raw, SpeechToTextConfig, _IGNORED, where="config.json")
-    problems = []
+    problems = decoder_problems(config)
     if config.pad_token_id != 1:
         # The reference feeds its padding mask (0 and 1) to the positions as if it were token ids.
         problems.append(f"`pad_token_id` must be 1, but is {config.pad_token_id}")
@@ -47,12 +47,9 @@ def parse_config(raw: Mapping[str, Any]) -> SpeechToTextConfig:
         problems.append(f"`conv_kernel_sizes` must be {config.num_conv_layers} numbers")
     if any(kernel % 2 == 0 for kernel in config.conv_kernel_sizes):
         problems.append(f"`conv_kernel_sizes` must be odd, but are {list(config.conv_kernel_sizes)}")
-    for name, heads in (
-        ("encoder", config.encoder_attention_heads),
-        ("decoder", config.decoder_attention_heads),
-    ):
-        if config.d_model % heads:
-            problems.append(f"`d_model` must be a multiple of `{name}_attention_heads` = {heads}")
+    if config.d_model % config.encoder_attention_heads:
+        heads = config.encoder_attention_heads
+        problems.append(f"`d_model` must be a multiple of `encoder_attention_heads` = {heads}")
     refuse(problems, where="config.json")
     return config
 

@@ -10,7 +10,7 @@ from typing import NoReturn
 import sentencepiece
 
 from seamless_stream.errors import CheckpointError, SettingsError
-from seamless_stream.models.tensors import read_json
+from seamless_stream.models.tensors import read_ids
 
 SPECIAL_PIECES = ("<s>", "<pad>", "</s>", "<unk>")
 _LANGUAGE = re.compile(r"<lang:(.+)>")
@@ -21,7 +21,7 @@ class SpeechToTextTokenizer:
 
     def __init__(self, vocabulary_file: Path, model_file: Path, *, is_upper_case: bool = False) -> None:
         """`is_upper_case`: decoded text is put into capitals. Raises CheckpointError."""
-        self._ids = {str(piece): int(number) for piece, number in read_json(vocabulary_file).items()}
+        self._ids = read_ids(vocabulary_file)
         self._pieces = {number: piece for piece, number in self._ids.items()}
         self._model = sentencepiece.SentencePieceProcessor()
         try:

@@ -11,7 +11,7 @@ from typing import Any
 from seamless_stream.audio.fbank import SAMPLE_RATE
 from seamless_stream.errors import CheckpointError
 from seamless_stream.models.facts import read_facts, refuse
-from seamless_stream.models.text_decoder import DecoderConfig
+from seamless_stream.models.text_decoder import DecoderConfig, decoder_problems
 
 _IGNORED_OUTSIDE = frozenset("encoder decoder tie_word_embeddings max_length".split())
 _IGNORED_IN_ENCODER = frozenset(
@@ -128,11 +128,7 @@ def _check_encoder(config: WaveformEncoderConfig) -> None:
 
 
 def _check_decoder(config: DecoderConfig, raw: Mapping[str, Any]) -> None:
-    problems = []
-    if config.d_model % config.decoder_attention_heads:
-        problems.append(
-            f"`d_model` must be a multiple of `decoder_attention_heads` = {config.decoder_attention_heads}"
-        )
+    problems = decoder_problems(config)
     if raw.get("cross_attention_hidden_size") is not None:
         # The decoder's attention cannot read another width than its own.
         problems.append("`cross_attention_hidden_size` must be absent, but is not")
