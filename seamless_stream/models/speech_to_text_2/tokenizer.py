@@ -1,13 +1,14 @@
 """Speech2Text2's tokenizer: byte-pair merges within words, `vocab.json` numbers; a piece that goes on ends in `@@`.
 
-Knows no prompt. Equal to transformers' Speech2Text2Tokenizer in ids and in decoded text without special tokens.
+Knows no prompt. Equal to transformers' Speech2Text2Tokenizer in ids and in decoded text without special tokens, but for
+the mark of a word that is not over.
 """
 
 from pathlib import Path
 from typing import NoReturn
 
 from seamless_stream.errors import CheckpointError, SettingsError
-from seamless_stream.models.tensors import read_json
+from seamless_stream.models.tensors import read_ids
 
 SPECIAL_PIECES = ("<s>", "<pad>", "</s>", "<unk>")
 WORD_END = "</w>"  # closes a word in merges.txt
@@ -50,7 +51,7 @@ class SpeechToText2Tokenizer:
         self, vocabulary_file: Path, merges_file: Path | None, *, is_lower_case: bool = False
     ) -> None:
         """Without merges it can only decode, which is all that a model needs. Raises CheckpointError."""
-        self._ids = {str(piece): int(number) for piece, number in read_json(vocabulary_file).items()}
+        self._ids = read_ids(vocabulary_file)
         self._pieces = {number: piece for piece, number in self._ids.items()}
         self._ranks = None if merges_file is None else read_merges(merges_file)
         self.is_lower_case = is_lower_case
@@ -78,7 +79,8 @@ class SpeechToText2Tokenizer:
     def decode(self, token_ids: list[int]) -> str:
         """Text without special tokens; an id without a meaning says nothing."""
         pieces = (self._pieces.get(number) for number in token_ids if number not in self._silent)
-        return " ".join(piece for piece in pieces if piece is not None).replace(f"{GOES_ON} ", "")
+        text = " ".join(piece for piece in pieces if piece is not None).replace(f"{GOES_ON} ", "")
+        return text.removesuffix(GOES_ON)  # the reference leaves it where a text ends inside a word
 
     def pieces(self, token_ids: list[int]) -> list[str]:
         """The piece of each id as others spell it: ▁ opens a word, nothing marks that one goes on."""
