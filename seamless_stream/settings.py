@@ -55,7 +55,7 @@ class DecodingSettings:
     top_p: float = 1.0  # 1: no limit
     max_new_tokens: int = 256
     min_new_tokens: int = 0
-    no_repeat_ngram: int = 0  # 0: off; n: no n-gram of tokens appears twice
+    no_repeat_ngram: int = 0  # 0: off; n from 2 on: no n-gram of tokens appears twice
     seed: int | None = None  # of sampling; None: a new one each time
 
     def __post_init__(self) -> None:
@@ -63,7 +63,8 @@ class DecodingSettings:
             self,
             ("beams", self.beams >= 1, "at least 1"),
             ("beams", not (self.sample and self.beams > 1), "1 when `sample` is on"),
-            ("length_penalty", math.isfinite(self.length_penalty), "a finite number"),
+            # Beyond these, powers of a length overflow, or fall below what stands for a beam that is lost.
+            ("length_penalty", -2 <= self.length_penalty <= 10, "from -2 to 10"),
             ("temperature", 0 < self.temperature < math.inf, "above 0"),
             ("top_k", self.top_k >= 0, "0 (all tokens) or more"),
             ("top_p", 0 < self.top_p <= 1, "above 0 and at most 1"),
@@ -73,8 +74,13 @@ class DecodingSettings:
                 0 <= self.min_new_tokens <= self.max_new_tokens,
                 f"from 0 to `max_new_tokens` = {self.max_new_tokens}",
             ),
-            ("no_repeat_ngram", self.no_repeat_ngram >= 0, "0 (off) or more"),
-            ("seed", self.seed is None or self.seed >= 0, "0 or more"),
+            # With 1 not even the end may come: it stands in the prompt.
+            (
+                "no_repeat_ngram",
+                self.no_repeat_ngram == 0 or self.no_repeat_ngram >= 2,
+                "0 (off) or at least 2",
+            ),
+            ("seed", self.seed is None or 0 <= self.seed < 2**63, f"from 0 to {2**63 - 1}"),
         )
 
 

@@ -63,7 +63,9 @@ def test_half_a_sample_at_the_end_is_a_warning() -> None:
 
 
 def test_titles_behind_the_sound_are_not_played() -> None:
-    samples, warnings = heard(wav_bytes(TALK, 16_000) + b"LIST" + (3_000).to_bytes(4, "little") + b"\x7f" * 3_000)
+    samples, warnings = heard(
+        wav_bytes(TALK, 16_000) + b"LIST" + (3_000).to_bytes(4, "little") + b"\x7f" * 3_000
+    )
     assert len(samples) == len(TALK) and not warnings
 
 

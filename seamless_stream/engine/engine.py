@@ -16,13 +16,14 @@ import torch
 from seamless_stream.audio.fbank import SAMPLE_RATE
 from seamless_stream.audio.segmenter import Segmenter
 from seamless_stream.audio.vad import Vad, WebrtcVad
+from seamless_stream.engine.cutter import Cutter, Whole
 from seamless_stream.engine.decoding import Sentence
 from seamless_stream.engine.load import Load
 from seamless_stream.engine.policy import policy_for
 from seamless_stream.engine.runner import Hearing, Runner, Writing
 from seamless_stream.engine.scheduler import Scheduler
 from seamless_stream.engine.segment import Line, LineWatcher, Segment, inside_word
-from seamless_stream.engine.session import Cutter, Session, Whole
+from seamless_stream.engine.session import Session
 from seamless_stream.engine.speech import Window
 from seamless_stream.engine.voice import Speaking
 from seamless_stream.errors import BusyError, LanguageError, ModelError, SeamlessStreamError, SettingsError
@@ -159,14 +160,17 @@ class Engine:
         self.model = model
         self.settings = settings or EngineSettings()
         self._load = Load()
-        self._measured = (0.0, 0.0)  # audio of live sessions and work, when the load was last looked at
-        self._heard_before_s = 0.0  # audio of live sessions that are closed
+        self._measured = (
+            0.0,
+            0.0,
+        )  # audio of live sessions and work for them, when the load was last looked at
+        self._closed = (0.0, 0.0)  # of live sessions that are closed
         self._runner = Runner(model)
         self._scheduler: Scheduler[Segment] = Scheduler(max_batch, MAX_BATCH_S * SAMPLE_RATE)
         self._sessions: dict[int, Session] = {}
         self._ids = itertools.count()
-        self._inside_word = inside_word(model.tokenizer, model.decoder.vocabulary_size)  # [V]
-        self._banned_at_start = torch.from_numpy(self._inside_word).to(model.device)
+        inside = inside_word(model.tokenizer, model.decoder.vocabulary_size)
+        self._banned_at_start = torch.from_numpy(inside).to(model.device)  # [V]
 
     def open(self, settings: SessionSettings, *, is_whole: bool = False) -> Session:
         """A new session; with `is_whole` all its audio is one segment, which the caller keeps short.
@@ -199,7 +203,9 @@ class Engine:
     def close(self, session: Session) -> None:
         """Forget a session and its waiting work; what it has not read is lost."""
         if self._sessions.pop(session.id, None) is not None:
-            self._heard_before_s += session.position_s if session.settings.is_live else 0.0
+            if session.settings.is_live:
+                audio_s, busy_s = self._closed
+                self._closed = (audio_s + session.position_s, busy_s + session.compute_s)
             self._scheduler.remove(session.id)
             self._runner.drop(session.id)
             log.info("session %d closed after %.1f s of audio", session.id, session.position_s)
@@ -248,8 +254,9 @@ class Engine:
 
     def _measure(self) -> None:
         live = [session for session in self._sessions.values() if session.settings.is_live]
-        audio_s = self._heard_before_s + sum(session.position_s for session in live)
-        busy_s = self._runner.busy_s
+        # Not the work for recordings: it waits while somebody speaks.
+        audio_s = self._closed[0] + sum(session.position_s for session in live)
+        busy_s = self._closed[1] + sum(session.compute_s for session in live)
         if live and audio_s - self._measured[0] >= MEASURE_S * len(live):
             self._load.add(audio_s - self._measured[0], busy_s - self._measured[1])
             self._measured = (audio_s, busy_s)
@@ -281,21 +288,32 @@ class Engine:
                 [num_samples] = counts
                 piece = segment.take(num_samples)
                 hearings.append(Hearing(session.id, segment, piece, session.mode, session.previous))
-        begun = self._isolated(self._hear_batch, hearings) + self._isolated(self._read_batch, readings)
+        begun = self._isolated(self._read_batch, readings)
+        for heard in self._isolated(self._hear_batch, hearings):
+            begun += self._isolated(self._heard, [heard])
         self._begin(begun)
         return bool(batch)
 
-    def _hear_batch(self, hearings: Sequence[Hearing]) -> list[Writing]:
+    def _hear_batch(self, hearings: Sequence[Hearing]) -> list[Hearing]:
+        """Those of which there are new states. Nothing else belongs here: what fails is heard again."""
         old = [h.segment.listening and h.segment.listening.encoded for h in hearings]
         self._runner.hear(hearings)
-        writings: list[Writing] = []
+        news: list[Hearing] = []
         for hearing, before in zip(hearings, old, strict=True):
-            session, listening = self._sessions[hearing.session_id], hearing.segment.listening
+            listening = hearing.segment.listening
             assert listening is not None
             if hearing.piece.is_last:
-                session.previous = listening
+                self._sessions[hearing.session_id].previous = listening
             if listening.encoded is not None and (hearing.piece.is_last or listening.encoded is not before):
-                writings += self._writings(session, hearing.segment, listening.encoded)
+                news.append(hearing)
+        return news
+
+    def _heard(self, hearings: Sequence[Hearing]) -> list[Writing]:
+        writings: list[Writing] = []
+        for hearing in hearings:
+            assert hearing.segment.listening is not None and hearing.segment.listening.encoded is not None
+            session, encoded = self._sessions[hearing.session_id], hearing.segment.listening.encoded
+            writings += self._writings(session, hearing.segment, encoded)
         return writings
 
     def _read_batch(self, readings: Sequence[Reading]) -> list[Writing]:
@@ -316,12 +334,15 @@ class Engine:
         return [self._writing(session, segment, line, encoded) for line in segment.lines.values()]
 
     def _writing(self, session: Session, segment: Segment, line: Line, encoded: EncoderOutput) -> Writing:
-        is_last = segment.is_heard and not session.goes_on(segment)
-        watcher = LineWatcher(line, segment, session.policy, self._inside_word, encoded, is_last=is_last)
+        is_last = segment.is_heard and not session.leaves_words(segment, line)
+        tokenizer = self.model.tokenizer
+        watcher = LineWatcher(line, segment, session.policy, tokenizer, encoded, is_last=is_last)
         prompt = line.full_prompt(self._banned_at_start)
         draft = line.pending
         if is_last:
             decoding = session.settings.decoding
+            missing = max(0, decoding.min_new_tokens - len(line.committed))
+            decoding = replace(decoding, min_new_tokens=missing)
             # No policy asks where the last words were said, only an explanation does; beams cannot be watched.
             watches = session.settings.explains and decoding.beams == 1
             sentence = Sentence(prompt, decoding, watcher if watches else None, draft)

@@ -57,6 +57,6 @@ class LagControl:
     def pace(self, backlog_s: float) -> Pace:
         """The pace of the clause that begins now."""
         reached = sum(backlog_s > above_s for above_s, _ in self._steps)
-        kept = sum(backlog_s > above_s - HYSTERESIS_S for above_s, _ in self._steps)
+        kept = sum(backlog_s > max(0.0, above_s - HYSTERESIS_S) for above_s, _ in self._steps)
         self.level = max(reached, min(self.level, kept))
         return self._steps[self.level - 1][1] if self.level else Pace()

@@ -31,7 +31,8 @@ def continues_word(piece: str) -> bool:
 
 def inside_word(tokenizer: TextTokenizer, vocabulary_size: int) -> np.ndarray:
     """[V] bool: the tokens that can only continue a word."""
-    return np.array([continues_word(piece) for piece in tokenizer.pieces(list(range(vocabulary_size)))])
+    # One by one: a neighbour in the vocabulary is no neighbour in a text, and Speech2Text2's pieces look at theirs.
+    return np.array([continues_word(*tokenizer.pieces([token])) for token in range(vocabulary_size)])
 
 
 @dataclass(eq=False)
@@ -205,14 +206,16 @@ class LineWatcher:
         line: Line,
         segment: Segment,
         policy: Policy,
-        inside_word: np.ndarray,
+        tokenizer: TextTokenizer,
         encoded: EncoderOutput,
         *,
         is_last: bool = False,
     ) -> None:
         self._line = line
         self._policy = policy
-        self._inside_word = inside_word  # [V]
+        self._tokenizer = tokenizer
+        self._tokens: tuple[int, ...] = ()  # of the last hypothesis
+        self._starts_word: list[bool] = []  # whether a word begins with each of them
         self._is_last = is_last  # nothing is held any more
         self._num_frames = int(encoded.lengths[0])
         self._heard_samples = segment.listening.heard_samples if segment.listening is not None else 0
@@ -231,17 +234,29 @@ class LineWatcher:
         """Free tokens behind the committed ones -> the whole hypothesis."""
         tokens = (*self._line.committed, *token_ids)
         frames = self._alignment.frames()[: len(tokens)] if self._alignment is not None else ()
+        self._read(tokens)
         return Hypothesis(
             self._line.language,
             tokens,
             score,
             is_complete,
             len(self._line.committed),
-            tuple((~self._inside_word[list(tokens)]).tolist()),
+            tuple(self._starts_word),
             frames,
             self._num_frames,
             self._heard_samples,
         )
+
+    def _read(self, tokens: tuple[int, ...]) -> None:
+        """Look at the tokens that are new; whether one begins a word may depend on the one before it."""
+        num_known = len(self._tokens)
+        if tokens[:num_known] != self._tokens:
+            num_known = 0
+        del self._starts_word[num_known:]
+        first = max(0, num_known - 1)
+        pieces = self._tokenizer.pieces(list(tokens[first:]))[num_known - first :]
+        self._starts_word += [not continues_word(piece) for piece in pieces]
+        self._tokens = tokens
 
     def answer(self, decoded: Decoded) -> Hypothesis:
         """The hypothesis of a sentence that is over."""

@@ -6,19 +6,19 @@ and no batch: the engine asks what is `due`, and tells what became of it.
 
 from collections import deque
 from dataclasses import replace
-from typing import Protocol
 
 import numpy as np
 
 from seamless_stream.audio.fbank import SAMPLE_RATE
-from seamless_stream.audio.segmenter import SegmentAudio, SegmentClosed, SegmentEvent, SegmentOpened
+from seamless_stream.audio.segmenter import SegmentAudio, SegmentEvent, SegmentOpened
 from seamless_stream.engine.alignment import carry_over
+from seamless_stream.engine.cutter import Cutter
 from seamless_stream.engine.decoding import Decoded, source_score
 from seamless_stream.engine.explain import decided
 from seamless_stream.engine.guards import guard
 from seamless_stream.engine.hypothesis import Hypothesis
 from seamless_stream.engine.load import Overload, Relief
-from seamless_stream.engine.policy import Policy
+from seamless_stream.engine.policy import Policy, starts_word
 from seamless_stream.engine.segment import Line, Segment
 from seamless_stream.engine.speech import Window
 from seamless_stream.engine.voice import Speaking, Voice
@@ -36,51 +36,13 @@ from seamless_stream.events import (
 from seamless_stream.models.base import EncoderMode, Listening, SpeechTranslator
 from seamless_stream.settings import SessionSettings
 
+# Longer steps that relieve the model must not look like more audio that waits.
+MAX_RELIEF_STEP_SAMPLES = 1_280 * SAMPLE_RATE // 1000
 SEGMENT_GRACE_MS = 200  # the end of a segment is known a hang-over after it, on the detector's grid
 JOIN_SAMPLES = 300 * SAMPLE_RATE // 1000  # between two segments that are one stretch of speech
 JOIN_KNOWN_SAMPLES = (
     500 * SAMPLE_RATE // 1000
 )  # after these the segmenter has opened such a segment, if there is one
-
-
-class Cutter(Protocol):
-    """What finds the segments: `audio.segmenter.Segmenter`, or `Whole` for a short recording."""
-
-    def push(self, samples: np.ndarray) -> list[SegmentEvent]:
-        """Samples [n] of any length -> what they opened, held and closed."""
-
-    def flush(self) -> list[SegmentEvent]:
-        """The end of the stream."""
-
-
-class Whole:
-    """One segment from the first to the last sample, if `cutter` finds any speech in it."""
-
-    def __init__(self, cutter: Cutter) -> None:
-        self._cutter = cutter
-        self._chunks: list[np.ndarray] = []
-        self._has_speech = False
-
-    def push(self, samples: np.ndarray) -> list[SegmentEvent]:
-        """Keep everything; the caller bounds the length."""
-        self._chunks.append(samples)
-        self._look(self._cutter.push(samples))
-        return []
-
-    def flush(self) -> list[SegmentEvent]:
-        """Open, fill and close the only segment."""
-        self._look(self._cutter.flush())
-        if not self._has_speech:
-            return []
-        samples = np.concatenate(self._chunks)
-        return [
-            SegmentOpened(0),
-            SegmentAudio(0, samples),
-            SegmentClosed(0, len(samples), "end_of_stream"),
-        ]
-
-    def _look(self, found: list[SegmentEvent]) -> None:
-        self._has_speech = self._has_speech or any(isinstance(event, SegmentOpened) for event in found)
 
 
 class Session:
@@ -105,8 +67,9 @@ class Session:
         self.policy = policy
         self.segments: deque[Segment] = deque()  # in progress, the oldest first
         self.mode = mode  # None: segments are heard when they have ended
-        # Where nothing is final, one line of greedy text is enough, and it can be stopped early.
-        self.open_decoding = replace(settings.decoding, beams=1, sample=False)
+        # Where nothing is final, one line of greedy text is enough, and it can be stopped early; nobody has said yet
+        # how much text there will be.
+        self.open_decoding = replace(settings.decoding, beams=1, sample=False, min_new_tokens=0)
         self._cutter = cutter
         self._model = model
         self._tokenizer = model.tokenizer
@@ -231,9 +194,8 @@ class Session:
         for place, segment in enumerate(self.segments):
             if segment.goes_on and not segment.is_heard and not self._is_joined(segment, place):
                 break
-            num_samples = segment.due_samples(
-                step * self.relief.step_factor, first, skips=self.relief.skips_steps
-            )
+            wide = min(step * self.relief.step_factor, max(step, MAX_RELIEF_STEP_SAMPLES))
+            num_samples = segment.due_samples(wide, first, skips=self.relief.skips_steps)
             if num_samples is not None:
                 found.append((segment, num_samples))
             # What is heard of an open segment depends on the ones before it: their levels are its prior.
@@ -287,7 +249,7 @@ class Session:
         while len(line.hypotheses) >= self.policy.memory:
             line.hypotheses.popleft()
         line.hypotheses.append(hypothesis)
-        is_whole = source_finished and not self.goes_on(segment)
+        is_whole = source_finished and not self.leaves_words(segment, line)
         verdict = self.policy.judge(list(line.hypotheses), is_whole)
         line.committed = hypothesis.token_ids[: verdict.num_tokens]
         line.hidden = decoded.hidden[: line.num_given + verdict.num_tokens]
@@ -310,23 +272,32 @@ class Session:
         """Whether the words at its end are left to the next segment: only alignment says which ones."""
         return segment.goes_on and self.policy.wants_attention
 
+    def leaves_words(self, segment: Segment, line: Line) -> bool:
+        """The same of one line: there must be somebody who takes them, in its language."""
+        following = self._following(segment)
+        return self.goes_on(segment) and following is not None and line.language in following.lines
+
+    def _following(self, segment: Segment) -> Segment | None:
+        return next((s for s in self.segments if s.number == segment.number + 1), None)
+
     def _leave_over(self, segment: Segment, line: Line, hypothesis: Hypothesis) -> None:
         """Give the next segment the last committed words as context, with their audio; as StreamAtt does."""
-        following = next((s for s in self.segments if s.number == segment.number + 1), None)
-        if following is None or line.language not in following.lines:
+        following = self._following(segment)
+        if following is None or following.is_heard:  # it was given up
             return
-        samples_per_frame = hypothesis.heard_samples / max(1, hypothesis.num_frames)
-        count = len(line.committed)
-        first, frame = carry_over(
-            hypothesis.frames[:count],
-            hypothesis.starts_word[:count],
-            hypothesis.num_frames,
-            int(len(segment.tail) / samples_per_frame),
-        )
-        following.lines[line.language].context = line.committed[first:]
-        wanted = hypothesis.heard_samples - int(frame * samples_per_frame)
-        segment.num_left = max(segment.num_left, wanted)
-        if segment.is_text_done:
+        if line.language in following.lines:
+            samples_per_frame = hypothesis.heard_samples / max(1, hypothesis.num_frames)
+            count = len(line.committed)
+            first, frame = carry_over(
+                hypothesis.frames[:count],
+                [starts_word(hypothesis, place) for place in range(count)],
+                hypothesis.num_frames,
+                int(len(segment.tail) / samples_per_frame),
+            )
+            following.lines[line.language].context = line.committed[first:]
+            wanted = hypothesis.heard_samples - int(frame * samples_per_frame)
+            segment.num_left = max(segment.num_left, wanted)
+        if segment.is_text_done and segment.num_left:
             following.begin_with(segment.tail[len(segment.tail) - min(segment.num_left, len(segment.tail)) :])
 
     def _finish(self, segment: Segment, line: Line) -> None:

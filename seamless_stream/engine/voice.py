@@ -47,6 +47,7 @@ class Voice:
         self._lag = LagControl(settings.speech)
         self._playhead = Playhead()
         self._track: SpeechTrack | None = None
+        self._line: Line | None = None  # whose track it is
 
     def backlog_s(self, position_s: float) -> float:
         """Speech that is not yet played when the source has come to `position_s`, if it is played at once."""
@@ -58,7 +59,7 @@ class Voice:
         """What to speak next of the lines that are not wholly spoken, the oldest first."""
         for segment, line in waiting:
             if self._track is None:
-                self._track = SpeechTrack(self._settings.speech, self._capabilities)
+                self._track, self._line = SpeechTrack(self._settings.speech, self._capabilities), line
             pieces = tuple(self._tokenizer.pieces(list(line.committed)))
             found = self._look(self._track, pieces, line, position_s, is_mute=is_mute)
             while isinstance(found, Omitted):
@@ -105,7 +106,8 @@ class Voice:
 
     def drop(self, line: Line) -> None:
         """A line failed: what is not said, is not said."""
-        self._track = None
+        if self._line is line:
+            self._track = None
         line.is_spoken = True
 
     def _say(

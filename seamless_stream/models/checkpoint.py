@@ -76,6 +76,7 @@ PULLED_FILES = [
     "merges.txt",
     "model*.safetensors",
     "model.safetensors.index.json",
+    ALIGNMENT_FILE,
 ]
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 

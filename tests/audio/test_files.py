@@ -206,7 +206,10 @@ def film(path: Path, sound: np.ndarray, sound_from_s: float, picture_s: float) -
     av = pytest.importorskip("av")
     codec, size = ("aac", 1_024) if path.suffix == ".mp4" else ("libopus", 960)
     with av.open(str(path), "w") as container:
-        picture, voice = container.add_stream("mpeg4", rate=10), container.add_stream(codec, rate=48_000, layout="mono")
+        picture, voice = (
+            container.add_stream("mpeg4", rate=10),
+            container.add_stream(codec, rate=48_000, layout="mono"),
+        )
         picture.width = picture.height = 64
         picture.pix_fmt = "yuv420p"
         for _ in range(int(10 * picture_s)):
@@ -227,7 +230,9 @@ def test_the_sound_of_a_film_keeps_its_place_and_may_be_shorter(tmp_path: Path, 
     file = AudioFile(path)
     samples = np.concatenate(list(file.chunks(1_600)))
     assert not file.warnings
-    assert np.abs(samples[: int(1.4 * 16_000)]).max() == 0 < np.abs(samples[int(1.6 * 16_000) :][:1_600]).max()
+    assert (
+        np.abs(samples[: int(1.4 * 16_000)]).max() == 0 < np.abs(samples[int(1.6 * 16_000) :][:1_600]).max()
+    )
     assert len(samples) == pytest.approx(5.5 * 16_000, abs=1_600)
 
 

@@ -408,6 +408,14 @@ def test_settings_list_all_problems() -> None:
     for name in ("beams", "temperature", "top_p", "min_new_tokens", "seed"):
         assert f"`{name}` must be" in message
     assert "`top_k`" not in message
+    for name, value in (
+        ("length_penalty", 400.0),
+        ("length_penalty", -12.0),
+        ("no_repeat_ngram", 1),
+        ("seed", 2**64),
+    ):
+        with pytest.raises(SettingsError, match=f"`{name}` must be"):
+            DecodingSettings(**{name: value})  # type: ignore[arg-type]
     with pytest.raises(SettingsError, match="`beams` must be 1 when `sample` is on, but is 3."):
         DecodingSettings(beams=3, sample=True)
     with pytest.raises(SettingsError, match="`beams` must be at most 8"):

@@ -37,6 +37,12 @@ def test_a_step_is_taken_back_only_well_below_its_threshold() -> None:
     assert control.pace(0.0) == Pace()
 
 
+def test_without_a_target_speech_is_hurried_only_while_some_waits() -> None:
+    control = LagControl(SpeechSettings(target_backlog_s=0.0))
+    assert control.pace(0.5) != Pace()
+    assert control.pace(0.0) == Pace()
+
+
 def test_a_speech_that_is_a_fifth_too_long_stays_near() -> None:
     """Clauses of 2 s of source whose translation takes 2.4 s: the backlog settles instead of growing."""
     control, playhead = LagControl(SpeechSettings()), Playhead()

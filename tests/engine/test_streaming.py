@@ -21,6 +21,7 @@ from seamless_stream.events import (
     TargetsChanged,
 )
 from seamless_stream.settings import (
+    DecodingSettings,
     EngineSettings,
     PolicyName,
     PolicySettings,
@@ -139,6 +140,70 @@ def test_targets_change_at_the_next_segment() -> None:
     assert isinstance(events[events.index(changed) - 1], SegmentStarted)
 
 
+@pytest.mark.parametrize(("before", "after"), [("spa eng", "spa"), ("eng spa", "spa"), ("spa", "eng")])
+def test_a_change_of_targets_loses_no_word_where_the_speech_is_cut(before: str, after: str) -> None:
+    """A language that goes gets its last words, one that stays hears on from where it was."""
+    wanted = replace(
+        STREAMING,
+        task="s2tt",
+        policy=PolicySettings("alignatt", alignatt_frames=12, **SHORT_STEPS),  # type: ignore[arg-type]
+        segmentation=SegmenterSettings(soft_max_ms=1_900, hard_max_ms=2_000),
+    )
+    audio = LONG[:64_000]
+
+    def words(before: str, after: str) -> list[str]:
+        engine = Engine(FakeTranslator())
+        session = engine.open(replace(wanted, target_languages=tuple(before.split())))
+        session.push(audio[:16_000])
+        events = drain(engine, session)
+        engine.change_targets(session, after.split())
+        for chunk in np.split(audio[16_000:], 30):
+            session.push(chunk)
+            events += drain(engine, session)
+        session.finish()
+        events += drain(engine, session)
+        assert any(isinstance(e, SegmentEnded) and (e.segment, e.reason) == (0, "hard_max") for e in events)
+        finals = [event for event in events if isinstance(event, Final)]
+        said = [
+            word
+            for event in finals
+            if event.language == after or after not in before
+            for word in event.text.split()
+        ]
+        return [word for word, last in zip(said, ["", *said], strict=False) if word != last]
+
+    expected, rest = words("spa", "spa"), iter(words(before, after))
+    assert all(
+        word in rest for word in expected
+    )  # in this order; the halves of one that is cut may come between
+
+
+def test_a_least_number_of_tokens_adds_none_to_what_is_committed() -> None:
+    free, held = (
+        [
+            event.token_ids
+            for event in listen(Engine(FakeTranslator()), cut(LONG, 3), replace(STREAMING, decoding=decoding))
+            if isinstance(event, Final)
+        ]
+        for decoding in (DecodingSettings(), DecodingSettings(min_new_tokens=20))
+    )
+    assert held == free
+
+
+def test_long_steps_do_not_make_the_overload_that_they_relieve() -> None:
+    policy = PolicySettings("alignatt", decode_every_ms=2_000)
+    engine = Engine(FakeTranslator())
+    session = engine.open(replace(STREAMING, is_live=True, policy=policy))
+    audio = np.concatenate([LONG, LONG])
+    session.push(audio[:67_200])  # one stall of 4.2 s; from here on the model is idle
+    levels = []
+    for chunk in np.split(audio[67_200:168_000], 63):
+        drain(engine, session)
+        levels.append(session.overload_level)
+        session.push(chunk)
+    assert levels[0] <= 2 and max(levels) <= 2 and levels[-1] == 0
+
+
 def overloaded(seconds_behind: float, **choices: object) -> tuple[Session, list[Event]]:
     """A live session that gets so much audio at once that it is behind."""
     engine = Engine(FakeTranslator())
@@ -213,6 +278,47 @@ def test_engine_refuses_a_live_session_that_it_has_no_time_for(monkeypatch: pyte
     engine.open(STREAMING)  # nobody listens: it may take its time
     engine.settings = EngineSettings(max_load=min(1.0, engine.load * 1.6))
     engine.open(live)
+
+
+def test_work_for_a_recording_is_no_load_of_live_sessions(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = Engine(FakeTranslator(), EngineSettings(max_load=0.9))
+    ticks = iter(range(10**6))
+    monkeypatch.setattr(engine._runner, "_clock", lambda: 0.05 * next(ticks))
+    listen(engine, [LONG] * 5, STREAMING)
+    live = engine.open(replace(STREAMING, is_live=True))
+    beside = engine.open(STREAMING)
+    beside.push(np.concatenate([LONG] * 3))
+    for _ in range(20):
+        live.push(np.zeros(1_600, np.float32))
+        drain(engine, live)
+    assert engine.load < 0.2
+    engine.open(replace(STREAMING, is_live=True))
+
+
+def test_a_neighbour_that_cannot_be_written_does_not_make_others_hear_twice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    expected = final_text(listen(Engine(FakeTranslator()), [LONG], STREAMING))
+    engine = Engine(FakeTranslator())
+    mine, other = engine.open(STREAMING), engine.open(STREAMING)
+    make = engine._writings
+
+    def refuse(session: Session, *rest: object) -> object:
+        if session is other:
+            raise ValueError("no line")
+        return make(session, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(engine, "_writings", refuse)
+    events: list[Event] = []
+    for chunk in np.split(LONG[: len(LONG) // 20 * 20], 20):
+        for session in (mine, other):
+            session.push(chunk)
+        events += drain(engine, mine)
+    for session in (mine, other):
+        session.finish()
+    events += drain(engine, mine)
+    assert final_text(events) == expected
+    assert any(isinstance(event, Failed) and "no line" in event.message for event in other.events())
 
 
 def test_stats_say_what_a_session_holds() -> None:

@@ -72,6 +72,14 @@ def test_a_listener_who_has_heard_all_hears_the_rest_fade_and_no_torn_end() -> N
     assert segment.events == []
 
 
+def test_a_later_segment_that_fails_does_not_make_this_one_begin_again() -> None:
+    voice, segment, line, _ = half_a_sentence(is_live=False)
+    voice.drop(Line("spa", Prompt((0,), 2, 1)))
+    line.is_final = True
+    speaking = voice.next([(segment, line)], 1.2, is_mute=False)
+    assert speaking is None or speaking.ask.first > 0
+
+
 def test_a_file_has_no_listener_who_waits() -> None:
     voice, segment, line, _ = half_a_sentence(is_live=False)
     assert voice.next([(segment, line)], 60.0, is_mute=False) is None
