@@ -4,8 +4,10 @@ Knows what can be wrong with a file and says it in one sentence: AudioError wher
 warning where something can. Which library decodes is `decoders.py`.
 """
 
-import wave
+import struct
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from os import SEEK_END
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -29,6 +31,7 @@ _CLIPPED_FRACTION: Final = (
     0.01  # a good recording touches full scale now and then, a clipped one all the time
 )
 _READ_CHUNK_SAMPLES: Final = SAMPLE_RATE
+_UNKNOWN_BYTES: Final = 2**32 - 1  # of a WAV: what a pipe says, and who has no room for a length
 
 
 class AudioFile:
@@ -119,13 +122,13 @@ def read(path: str | Path) -> Samples:
 
 
 def _check_is_file(path: Path) -> None:
-    if not path.exists():
-        raise AudioError(f"`{path}` does not exist.")
-    if not path.is_file():
-        raise AudioError(
-            f"`{path}` must be a file, but is a {'folder' if path.is_dir() else 'device or pipe'}."
-        )
     try:
+        if not path.exists():
+            raise AudioError(f"`{path}` does not exist.")
+        if not path.is_file():
+            raise AudioError(
+                f"`{path}` must be a file, but is a {'folder' if path.is_dir() else 'device or pipe'}."
+            )
         with path.open("rb") as file:
             is_empty = not file.read(1)
     except OSError as error:
@@ -135,9 +138,14 @@ def _check_is_file(path: Path) -> None:
 
 
 class WavWriter:
-    """16-bit mono WAV, a piece at a time; the file on disk is complete and playable after every write."""
+    """16-bit mono WAV, a piece at a time; the file on disk is complete and playable after every write.
+
+    Beyond 4 GiB, 37 hours at 16 kHz, the header says that the length is unknown, as that of a pipe does: FFmpeg reads
+    such a file to its end, libsndfile no more than 4 GiB of it.
+    """
 
     def __init__(self, path: str | Path, rate: int) -> None:
+        """Raises AudioError where the file cannot be written, as all the methods do."""
         self.path = Path(path)
         self.rate = rate
         self.num_samples = 0
@@ -145,22 +153,34 @@ class WavWriter:
             self._file = self.path.open("wb")
         except OSError as error:
             raise AudioError(f"`{self.path}` cannot be written: {error.strerror}.") from error
-        self._wave = wave.open(self._file, "wb")
-        self._wave.setnchannels(1)
-        self._wave.setsampwidth(2)
-        self._wave.setframerate(rate)
+        with self._writing():
+            self._file.write(_wav_header(rate, 0))
+            self._file.flush()
 
     def write(self, samples: Samples) -> None:
         """Appends float32 samples [n]; beyond full scale they are clipped."""
         check_samples(samples)
-        self._wave.writeframes(to_bytes(samples))  # also corrects the lengths in the header
-        self._file.flush()
+        with self._writing():
+            self._file.write(to_bytes(samples))
+            self._file.seek(0)
+            self._file.write(_wav_header(self.rate, self.num_samples + len(samples)))
+            self._file.seek(0, SEEK_END)  # which also flushes
         self.num_samples += len(samples)
 
     def close(self) -> None:
         """Ends the file; a second call does nothing."""
-        self._wave.close()
-        self._file.close()
+        with self._writing():
+            self._file.close()
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Where the disk takes no more the file ends as it was."""
+        try:
+            yield
+        except OSError as error:
+            with suppress(OSError):  # it tries to write the rest again
+                self._file.close()
+            raise AudioError(f"`{self.path}` cannot be written: {error.strerror}.") from error
 
     def __enter__(self) -> Self:
         return self
@@ -169,6 +189,16 @@ class WavWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _wav_header(rate: int, num_samples: int) -> bytes:
+    """The 44 bytes before the samples."""
+    num_bytes = 2 * num_samples
+    riff_bytes = num_bytes + 36
+    if riff_bytes > _UNKNOWN_BYTES:
+        riff_bytes = num_bytes = _UNKNOWN_BYTES
+    fields = (b"RIFF", riff_bytes, b"WAVE", b"fmt ", 16, 1, 1, rate, 2 * rate, 2, 16, b"data", num_bytes)
+    return struct.pack("<4sI4s4sIHHIIHH4sI", *fields)
 
 
 def write_wav(path: str | Path, samples: Samples, rate: int = SAMPLE_RATE) -> None:

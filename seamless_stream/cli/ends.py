@@ -6,6 +6,7 @@ Knows `--source`, `--sink` and `--pace`; knows neither engine nor server. `live`
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -142,9 +143,10 @@ def _for_language(name: str, language: str, many: bool) -> Path:
 
 
 def close_all(things: Sequence[Any]) -> None:
-    """Sources and sinks."""
-    for thing in things:
-        thing.close()
+    """Sources and sinks, in order, all of them: raises what the last one that cannot be closed says."""
+    with ExitStack() as stack:
+        for thing in reversed(things):
+            stack.callback(thing.close)
 
 
 def report(live: Run, notes: Console) -> bool:
@@ -152,14 +154,14 @@ def report(live: Run, notes: Console) -> bool:
     live.speaker = None  # it is closed
     live.watch()
     if live.voice is not None and live.voice.report:
-        notes.print(live.voice.report, markup=False)
+        notes.print(live.voice.report)
     for end in (live.source, *live.sinks):
         if isinstance(end, DeviceSource | SpeakerSink):
-            notes.print(end.report, markup=False)
+            notes.print(end.report)
         if isinstance(end, WavSink):
-            notes.print(f"speech: {end.path}" if end.has_speech else "speech: nothing was said", markup=False)
+            notes.print(f"speech: {end.path}" if end.has_speech else "speech: nothing was said")
         if isinstance(end, SubtitleSink | JsonLinesSink):
-            notes.print(f"captions: {end.path}", markup=False)
+            notes.print(f"captions: {end.path}")
     if live.trouble is not None:
         raise live.trouble
     if live.is_interrupted:

@@ -4,6 +4,8 @@ Files are complete after every write, so that an interruption loses nothing. Kno
 """
 
 import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TextIO
@@ -69,20 +71,54 @@ def open_text(path: Path) -> TextIO:
     try:
         return path.open("w", encoding="utf-8", newline="\n")
     except OSError as error:
-        raise SettingsError(f"`{path}` cannot be written: {error.strerror}.") from error
+        raise _failure(path, error) from error
+
+
+def _failure(path: Path, error: OSError) -> SettingsError:
+    return SettingsError(f"`{path}` cannot be written: {error.strerror}.")
+
+
+class TextFile:
+    """Text that is on the disk after every write; raises SettingsError where a path can take no more."""
+
+    def __init__(self, file: Path | TextIO) -> None:
+        self.path = file if isinstance(file, Path) else None
+        self._stream = open_text(file) if isinstance(file, Path) else file
+
+    def write(self, text: str) -> None:
+        """All of it, at once."""
+        with self._writing():
+            self._stream.write(text)
+            self._stream.flush()
+
+    def close(self) -> None:
+        """End the file; a second call does nothing."""
+        with self._writing():
+            self._stream.close()
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            if self.path is None:
+                raise
+            with suppress(OSError):  # it tries to write the rest again
+                self._stream.close()
+            raise _failure(self.path, error) from error
 
 
 class SubtitleSink:
     """SRT or VTT, one language, a segment's cues as soon as its text is final."""
 
     def __init__(self, file: Path | TextIO, kind: Literal["srt", "vtt"], language: str | None = None) -> None:
-        self.path = file if isinstance(file, Path) else None
-        self._stream = open_text(file) if isinstance(file, Path) else file
+        self._file = TextFile(file)
+        self.path = self._file.path
         self._kind = kind
         self._language = language
         self._num_cues = 0
         if kind == "vtt":
-            self._stream.write("WEBVTT\n\n")
+            self._file.write("WEBVTT\n\n")
 
     def write(self, event: Event, elapsed_s: float) -> None:
         """Only final texts matter."""
@@ -90,29 +126,26 @@ class SubtitleSink:
             return
         for cue in cues(event):
             self._num_cues += 1
-            self._stream.write(format_cue(cue, self._num_cues, self._kind))
-        self._stream.flush()
+            self._file.write(format_cue(cue, self._num_cues, self._kind))
 
     def close(self) -> None:
         """End the file."""
-        self._stream.close()
+        self._file.close()
 
 
 class JsonLinesSink:
     """Every event as one JSON line, as `engine.metrics.fact` tells it."""
 
     def __init__(self, file: Path | TextIO, header: Fact | None = None) -> None:
-        self.path = file if isinstance(file, Path) else None
-        self._stream = open_text(file) if isinstance(file, Path) else file
+        self._file = TextFile(file)
+        self.path = self._file.path
         if header is not None:
-            self._stream.write(json_line(header) + "\n")
-            self._stream.flush()
+            self._file.write(json_line(header) + "\n")
 
     def write(self, event: Event, elapsed_s: float) -> None:
         """All events."""
-        self._stream.write(json_line(fact(event, elapsed_s)) + "\n")
-        self._stream.flush()
+        self._file.write(json_line(fact(event, elapsed_s)) + "\n")
 
     def close(self) -> None:
         """End the file."""
-        self._stream.close()
+        self._file.close()

@@ -1,6 +1,8 @@
 """Every format comes out as the same 16 kHz mono sound, every kind of broken file as one clear sentence."""
 
+import os
 import random
+import subprocess
 import sys
 import tracemalloc
 import wave
@@ -314,3 +316,50 @@ def test_nothing_written_is_an_empty_but_valid_wav(tmp_path: Path) -> None:
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     with pytest.raises(AudioError, match="cannot be written: No such file or directory"):
         WavWriter(tmp_path / "missing" / "a.wav", 16_000)
+
+
+def test_a_wav_beyond_4_gib_is_of_unknown_length_and_readable(tmp_path: Path) -> None:
+    path = tmp_path / "long.wav"
+    with WavWriter(path, 16_000) as writer:
+        writer.write(tone(16_000, 0.1))
+        writer.num_samples = 2**31 - 100  # as after 37 hours
+        for part in np.split(tone(16_000, 0.2), 2):
+            writer.write(part)
+    head = path.read_bytes()[:44]
+    assert head[4:8] == head[40:44] == b"\xff" * 4
+    file = AudioFile(path)
+    assert sum(map(len, file.chunks(16_000))) == 4_800 and not file.warnings
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a disk that is full")
+def test_a_full_disk_is_one_sentence_and_the_end_of_the_wav() -> None:
+    with pytest.raises(AudioError, match="`/dev/full` cannot be written: No space left on device"):
+        WavWriter("/dev/full", 16_000)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs limits of a process")
+def test_a_disk_that_fills_up_leaves_a_playable_wav(tmp_path: Path) -> None:
+    script = (
+        "import resource, signal, sys, numpy as np\n"
+        "from seamless_stream.audio.files import WavWriter\n"
+        "from seamless_stream.errors import AudioError\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))\n"
+        "writer = WavWriter(sys.argv[1], 16_000)\n"
+        "writer.write(np.full(16_000, 0.5, np.float32))\n"
+        "try: writer.write(np.full(16_000, 0.5, np.float32))\n"
+        "except AudioError as error: print(error)\n"
+        "writer.close()"
+    )
+    path = tmp_path / "a.wav"
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(path)], capture_output=True, text=True, check=True
+    )
+    assert "cannot be written: File too large." in done.stdout
+    assert soundfile.info(path).frames >= 16_000
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a name may be longer elsewhere")
+def test_a_name_that_no_file_can_have_is_one_sentence() -> None:
+    with pytest.raises(AudioError, match="cannot be read: File name too long"):
+        AudioFile("a" * 300 + ".wav")

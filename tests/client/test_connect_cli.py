@@ -60,6 +60,19 @@ def test_a_file_becomes_captions_and_speech(url: str, talk: Path, capsys: pytest
     assert rows[0]["model"] == "fake" and [row["type"] for row in rows].count("Final") == 3
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a disk that is full")
+@pytest.mark.parametrize(("suffix", "expected"), [(".wav", 3), (".srt", 4)])
+def test_a_full_disk_ends_it_with_one_sentence(
+    url: str, talk: Path, suffix: str, expected: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    full = talk.with_name(f"full{suffix}")
+    full.symlink_to("/dev/full")
+    words = ["connect", url, "--to", "es", "--source", str(talk), "--pace", "fast", "--sink", str(full)]
+    assert main(words) == expected
+    [line] = [line for line in capsys.readouterr().err.splitlines() if line.startswith("seamless-stream: ")]
+    assert f"full{suffix}` cannot be written: No space left on device." in line
+
+
 def test_several_languages_have_names_and_files(
     url: str, talk: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -68,3 +68,14 @@ def test_json_lines_have_a_header_and_every_event() -> None:
 def test_unwritable_file_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="cannot be written: No such file or directory"):
         open_text(tmp_path / "no" / "out.srt")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a disk that is full")
+def test_captions_on_a_full_disk_are_one_sentence() -> None:
+    srt, events = SubtitleSink(Path("/dev/full"), "srt"), JsonLinesSink(Path("/dev/full"))
+    for sink in (srt, events):
+        with pytest.raises(SettingsError, match="`/dev/full` cannot be written: No space left on device"):
+            sink.write(FINAL, 0.0)
+        sink.close()
+    with pytest.raises(SettingsError, match="No space left"):
+        SubtitleSink(Path("/dev/full"), "vtt")
