@@ -20,9 +20,12 @@ import pytest
 
 from seamless_stream.audio.files import write_wav
 from seamless_stream.cli import main
+from seamless_stream.cli.doctor import hub
+from seamless_stream.cli.ends import close_all
 from seamless_stream.cli.live import latency_overrides
 from seamless_stream.cli.parser import parse
 from seamless_stream.cli.shared import settings_of
+from seamless_stream.errors import SettingsError
 from seamless_stream.settings import Latency
 
 RATE = 16_000
@@ -175,6 +178,11 @@ def test_pipe_and_file_give_the_same_captions(tiny: Path, talk: Path) -> None:
     assert texts(by_pipe) == texts(by_file) != []
 
 
+def test_a_text_may_be_longer_than_the_name_of_a_file(call, talk: Path) -> None:  # type: ignore[no-untyped-def]
+    status, out, _ = call("translate", "Good morning. " * 30, talk, "--from", "en", "--to", "es")
+    assert status == 0 and out.startswith("text-1: ") and "\ntalk: " in out
+
+
 # --- bad input: one clear line, its own status, the others still done
 
 
@@ -208,6 +216,35 @@ def test_bad_recording_is_one_line_with_its_status(  # type: ignore[no-untyped-d
     [line] = complaints(err)
     assert status == expected and re.search(sentence, line) and f"{name}.wav" in line
     assert out.startswith("talk: ")  # the other input is done
+
+
+def test_a_name_that_is_too_long_does_not_stop_the_other_inputs(call, talk: Path) -> None:  # type: ignore[no-untyped-def]
+    name = "a" * 300 + ".wav"
+    status, out, err = call("translate", name, talk, "--to", "es")
+    [line] = complaints(err)
+    assert status == 3 and "does not exist" in line and out.startswith("talk: ")
+    status, _, err = call("live", "--source", name, "--to", "es")
+    [line] = complaints(err)
+    assert status == 3 and "cannot be read: File name too long." in line
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="needs a user who may not read all")
+def test_a_folder_where_nobody_may_look_is_one_sentence(call, talk: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0)
+    for command in (["translate"], ["live", "--source"]):
+        status, _, err = call(*command, closed / "a.wav", "--to", "es")
+        [line] = complaints(err)
+        assert status == 3 and "cannot be read: Permission denied." in line
+
+
+def test_text_on_stdin_that_is_not_utf_8_is_one_line(tiny: Path) -> None:
+    words = ["translate", "-", "--text", "--from", "es", "--to", "en", "--model", str(tiny)]
+    command = [sys.executable, "-X", "utf8=0", "-m", "seamless_stream", *words]
+    environment = os.environ | {"PYTHONIOENCODING": "utf-8:strict"}
+    done = subprocess.run(command, input=b"ma\xf1ana", capture_output=True, env=environment)
+    [line] = done.stderr.decode().splitlines()
+    assert done.returncode == 4 and "`-` must be text in UTF-8, but cannot be read: " in line
 
 
 @pytest.mark.parametrize(("name", "note"), [("cut", "truncated"), ("clipped", "clipped")])
@@ -388,6 +425,53 @@ def test_long_silence_needs_little_memory(tiny: Path, tmp_path: Path) -> None:
     assert int(found.stdout) < 16  # MiB; the samples alone are 73
 
 
+# --- outputs that can take no more
+
+
+def test_one_end_that_cannot_be_closed_keeps_no_other_open() -> None:
+    class End:
+        def __init__(self, trouble: Exception | None = None) -> None:
+            self.trouble, self.is_closed = trouble, False
+
+        def close(self) -> None:
+            self.is_closed = True
+            if self.trouble:
+                raise self.trouble
+
+    ends = [End(), End(SettingsError("full")), End()]
+    with pytest.raises(SettingsError, match="full"):
+        close_all(ends)
+    assert all(end.is_closed for end in ends)
+
+
+needs_full_disk = pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a disk that is full")
+
+
+@needs_full_disk
+def test_a_full_disk_for_speech_does_not_stop_the_other_inputs(call, talk: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "talk.spa.wav").symlink_to("/dev/full")
+    status, _, err = call("translate", talk, "Good morning.", "--from", "en", "--to", "es", "--output", out)
+    [line] = complaints(err)
+    assert status == 3 and "talk.spa.wav` cannot be written: No space left on device." in line
+    assert (out / "text-2.spa.wav").is_file() and (out / "text-2.spa.txt").is_file()
+
+
+@needs_full_disk
+@pytest.mark.parametrize(("suffix", "expected"), [(".wav", 3), (".srt", 4)])
+def test_a_full_disk_ends_live_with_one_sentence_and_whole_files(  # type: ignore[no-untyped-def]
+    call, talk: Path, tmp_path: Path, suffix: str, expected: int
+) -> None:
+    full, whole = tmp_path / f"full{suffix}", tmp_path / "whole.jsonl"
+    full.symlink_to("/dev/full")
+    words = ["live", "--source", talk, "--to", "es", "--pace", "fast", "--sink", full, "--sink", whole]
+    status, _, err = call(*words)
+    [line] = complaints(err)
+    assert status == expected and f"full{suffix}` cannot be written: No space left on device." in line
+    assert json.loads(whole.read_text().splitlines()[0])["type"] == "Session"
+
+
 # --- interruption
 
 
@@ -480,6 +564,9 @@ def test_help_is_quick_and_teaches(words: list[str]) -> None:
 def test_typing_errors_get_the_nearest_command(call) -> None:  # type: ignore[no-untyped-def]
     status, _, err = call("transalte", "a.wav")
     assert status == 2 and "Did you mean `translate`" in err
+    for words in (["doctor", ""], ["live", "--source", "mic", "--to", "es", ""]):
+        status, _, err = call(*words)
+        assert status == 2 and "unrecognized arguments" in err and "--help" in err
 
 
 def test_languages_and_models_are_listed_without_loading(call, tiny: Path) -> None:  # type: ignore[no-untyped-def]
@@ -512,3 +599,12 @@ def test_doctor_names_everything_it_looked_at(call) -> None:  # type: ignore[no-
     for number, line in enumerate(lines):
         if line.startswith("MISS"):
             assert lines[number + 1].strip().startswith("fix: ")
+
+
+def test_doctor_finds_the_room_of_a_cache_that_is_not_there_yet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", "cache/hub")
+    found = hub()
+    assert found.is_fine and found.detail.startswith(f"{tmp_path / 'cache' / 'hub'}, ")

@@ -31,7 +31,7 @@ class Finding:
 def run(arguments: Namespace) -> int:
     """0 when everything that is needed is there, else 1."""
     out, _ = consoles(arguments)
-    out.print(f"seamless-stream {__version__}", markup=False)
+    out.print(f"seamless-stream {__version__}")
     findings = [check() for check in CHECKS]
     for finding in findings:
         _show(out, finding)
@@ -42,9 +42,9 @@ def run(arguments: Namespace) -> int:
 
 def _show(out: Console, finding: Finding) -> None:
     mark = "ok  " if finding.is_fine else "MISS" if finding.is_needed else "no  "
-    out.print(f"{mark} {finding.what:<12} {finding.detail}", markup=False)
+    out.print(f"{mark} {finding.what:<12} {finding.detail}")
     if not finding.is_fine and finding.fix:
-        out.print(f"     fix: {finding.fix}", markup=False)
+        out.print(f"     fix: {finding.fix}")
 
 
 def _reason(error: BaseException) -> str:
@@ -136,8 +136,7 @@ def hub() -> Finding:
     """The cache of downloaded checkpoints."""
     from huggingface_hub import constants
 
-    cache = constants.HF_HUB_CACHE
-    place = cache
+    cache = place = os.path.abspath(constants.HF_HUB_CACHE)  # of a relative path there may be no part
     while not os.path.isdir(place):
         place = os.path.dirname(place)
     free_gb = shutil.disk_usage(place).free / 1e9

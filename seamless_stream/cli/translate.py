@@ -1,5 +1,6 @@
 """`seamless-stream translate`: every input on its own; a bad one is one line and does not stop the others."""
 
+import errno
 import io
 import json
 import re
@@ -111,20 +112,28 @@ def unique_names(arguments: list[str], is_text: bool) -> list[str]:
 def read_input(name: str, argument: str, *, is_text: bool) -> Input:
     """Find out what an argument is; raises AudioError early for a file that is not there."""
     path = Path(argument)
-    if is_text and argument == "-":
-        return Input(name, None, sys.stdin.read())
-    if path.suffix.lower() in TEXT_FILES and path.is_file():
-        try:
+    try:
+        if is_text and argument == "-":
+            return Input(name, None, sys.stdin.read())
+        if path.suffix.lower() in TEXT_FILES and _is_there(path):
             return Input(name, path, path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError) as error:
-            raise SettingsError(
-                f"`{path}` must be a text file in UTF-8, but cannot be read: {error}."
-            ) from error
-    if is_text or (not path.exists() and looks_like_text(argument)):
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"`{argument}` must be text in UTF-8, but cannot be read: {error}.") from error
+    if is_text or (looks_like_text(argument) and not _is_there(path)):
         return Input(name, None, argument)
-    if not path.exists():
+    if not _is_there(path):
         raise AudioError(f"`{argument}` does not exist; with --text it is translated as text.")
     return Input(name, path, None)
+
+
+def _is_there(path: Path) -> bool:
+    """A sentence may be too long for the name of a file; raises AudioError where nobody may look."""
+    try:
+        return path.exists()
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            return False
+        raise AudioError(f"`{path}` cannot be read: {error.strerror}.") from error
 
 
 def looks_like_text(argument: str) -> bool:
@@ -206,7 +215,12 @@ def _events(one: Input, settings: SessionSettings, run: Run, warnings: list[str]
         return
     assert one.path is not None
     file = AudioFile(one.path)
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=run.notes, transient=True, disable=not run.notes.is_terminal) as progress:
         bar = progress.add_task(one.path.name, total=file.duration_s)
 
@@ -287,11 +301,11 @@ def describe(one: Input, run: Run, translation: Translation, speech: Path | None
 def _publish(one: Input, run: Run, translation: Translation, result: str, speech: Path | None) -> None:
     if run.directory is None:
         is_one_of_many = len(run.arguments.inputs) > 1 and run.arguments.format != "json"
-        run.out.print(f"{one.name}: " if is_one_of_many else "", result, sep="", end="", markup=False)
+        run.out.print(f"{one.name}: " if is_one_of_many else "", result, sep="", end="")
         return
     path = run.directory / f"{one.name}.{translation.target_language}.{SUFFIXES[run.arguments.format]}"
     try:
         path.write_text(result, encoding="utf-8")
     except OSError as error:
         raise SettingsError(f"`{path}` cannot be written: {error.strerror}.") from error
-    run.notes.print(f"{one.name}: {path}", "" if speech is None else f"and {speech}", markup=False)
+    run.notes.print(f"{one.name}: {path}", "" if speech is None else f"and {speech}")
