@@ -11,6 +11,7 @@ from argparse import Namespace
 from collections.abc import Callable, Sequence
 from importlib import import_module
 
+from seamless_stream.cli.logs import begin_log
 from seamless_stream.cli.parser import parse
 from seamless_stream.errors import SeamlessStreamError
 
@@ -24,10 +25,7 @@ Command = Callable[[Namespace], int]
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status; only `--help` and wrong usage raise SystemExit."""
     arguments = parse(sys.argv[1:] if argv is None else list(argv))
-    level = logging.DEBUG if arguments.verbose else logging.ERROR
-    logging.basicConfig(level=level, format="%(name)s: %(message)s", stream=sys.stderr)
-    for name in ("httpx", "httpcore", "huggingface_hub", "filelock"):
-        logging.getLogger(name).setLevel(logging.WARNING)  # their debug lines would drown ours
+    begin_log(is_verbose=arguments.verbose)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that lacks a character is no reason to stop

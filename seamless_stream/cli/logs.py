@@ -1,4 +1,4 @@
-"""The log of a daemon: one line an event, as text or as JSON, with what the event is about as fields.
+"""The log of a command, and that of a daemon: one line an event, as text or as JSON, with what it is about as fields.
 
 Knows logging only. What is logged holds no text of a session and no key; fields are given as `extra`.
 """
@@ -14,6 +14,17 @@ from seamless_stream.settings import LogFormat
 PLAIN: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
+def begin_log(*, is_verbose: bool) -> None:
+    """Faults on stderr, or everything; what any command does first."""
+    level = logging.DEBUG if is_verbose else logging.ERROR
+    logging.basicConfig(level=level, format="%(name)s: %(message)s", stream=sys.stderr)
+    for name in ("httpx", "httpcore", "huggingface_hub", "filelock"):
+        logging.getLogger(name).setLevel(logging.WARNING)  # their debug lines would drown ours
+    logging.getLogger("websockets").setLevel(
+        logging.INFO
+    )  # below it are requests and messages, with their keys
+
+
 def configure(form: LogFormat, *, is_verbose: bool) -> None:
     """Send everything to stderr in this form: what the daemon does, and the faults of all others."""
     handler = logging.StreamHandler(sys.stderr)
@@ -21,9 +32,6 @@ def configure(form: LogFormat, *, is_verbose: bool) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     if is_verbose:
-        logging.getLogger("websockets").setLevel(
-            logging.INFO
-        )  # below it are requests and messages, with their keys
         return
     root.setLevel(logging.WARNING)
     logging.getLogger("seamless_stream").setLevel(logging.WARNING)

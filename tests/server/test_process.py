@@ -18,7 +18,7 @@ from websockets.asyncio.client import connect as open_async
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-from seamless_stream.cli.logs import JsonFormatter, TextFormatter, configure
+from seamless_stream.cli.logs import JsonFormatter, TextFormatter, begin_log, configure
 from seamless_stream.errors import SettingsError
 from seamless_stream.server import process
 from tests.server.certificates import make
@@ -161,7 +161,8 @@ def test_the_log_holds_no_key_and_no_text(is_verbose: bool, capsys: pytest.Captu
                 await client.recv()
 
     try:
-        root.setLevel(logging.DEBUG)  # as `--verbose` leaves it
+        root.setLevel(logging.DEBUG)  # as `--verbose` does where nobody has set up a log before
+        begin_log(is_verbose=True)
         configure("text", is_verbose=is_verbose)
         asyncio.run(scenario())
     finally:
