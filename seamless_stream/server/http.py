@@ -240,7 +240,7 @@ class Door(asyncio.Protocol):
         try:
             response = await self._doors.answer(request)
         except Exception:
-            log.exception("%s %s could not be answered", request.method, request.target)
+            log.exception("%s %s could not be answered", request.method, request.path)
             text = "The server has a fault."
             response = refuse(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", text, "server_error")
         await self._write(response, is_head=request.method == "HEAD")

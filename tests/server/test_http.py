@@ -225,7 +225,7 @@ def test_whoever_does_not_read_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     asyncio.run(asyncio.wait_for(scenario(), PATIENCE_S))
 
 
-def test_a_fault_of_ours_is_500_and_says_nothing_else() -> None:
+def test_a_fault_of_ours_is_500_and_says_nothing_else(caplog: pytest.LogCaptureFixture) -> None:
     async def answer(request: Request) -> Stream:
         raise RuntimeError("secret")
 
@@ -235,10 +235,11 @@ def test_a_fault_of_ours_is_500_and_says_nothing_else() -> None:
             lambda: Door(doors, no_upgrade), "127.0.0.1", 0
         )
         async with server:
-            return await ask(server.sockets[0].getsockname()[1], get("/"))
+            return await ask(server.sockets[0].getsockname()[1], get("/here?token=of-theirs"))
 
     status, _, body = asyncio.run(scenario())
     assert status == 500 and b"secret" not in body
+    assert "GET /here could not" in caplog.text and "of-theirs" not in caplog.text
 
 
 def test_more_connections_than_allowed_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
