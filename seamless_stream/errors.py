@@ -13,6 +13,11 @@
 Messages are sentences of one form: "`chunk_ms` must be a multiple of 10, but is 25."
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any
+
 
 class SeamlessStreamError(Exception):
     """Root of all errors raised on purpose; `exit_status` is what the command line returns for it."""
@@ -66,3 +71,15 @@ class RemoteError(SeamlessStreamError):
     """A server cannot be reached, refuses, or has ended the session."""
 
     exit_status = 10
+
+
+@contextmanager
+def writing(path: Path, kind: type[SeamlessStreamError], file: IO[Any] | None = None) -> Iterator[None]:
+    """Raises `kind` where nothing can be written to `path`, and gives up `file`: what it holds it would write again."""
+    try:
+        yield
+    except OSError as error:
+        if file is not None:
+            with suppress(OSError):
+                file.close()
+        raise kind(f"`{path}` cannot be written: {error.strerror}.") from error

@@ -6,7 +6,6 @@ warning where something can. Which library decodes is `decoders.py`.
 
 import struct
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from os import SEEK_END
 from pathlib import Path
 from types import TracebackType
@@ -25,7 +24,7 @@ from seamless_stream.audio.pcm import (
     to_bytes,
 )
 from seamless_stream.audio.resample import MAX_RATE, MIN_RATE, Resampler
-from seamless_stream.errors import AudioError
+from seamless_stream.errors import AudioError, writing
 
 _CLIPPED_FRACTION: Final = (
     0.01  # a good recording touches full scale now and then, a clipped one all the time
@@ -149,18 +148,16 @@ class WavWriter:
         self.path = Path(path)
         self.rate = rate
         self.num_samples = 0
-        try:
+        with writing(self.path, AudioError):
             self._file = self.path.open("wb")
-        except OSError as error:
-            raise AudioError(f"`{self.path}` cannot be written: {error.strerror}.") from error
-        with self._writing():
+        with writing(self.path, AudioError, self._file):
             self._file.write(_wav_header(rate, 0))
             self._file.flush()
 
     def write(self, samples: Samples) -> None:
         """Appends float32 samples [n]; beyond full scale they are clipped."""
         check_samples(samples)
-        with self._writing():
+        with writing(self.path, AudioError, self._file):
             self._file.write(to_bytes(samples))
             self._file.seek(0)
             self._file.write(_wav_header(self.rate, self.num_samples + len(samples)))
@@ -169,18 +166,8 @@ class WavWriter:
 
     def close(self) -> None:
         """Ends the file; a second call does nothing."""
-        with self._writing():
+        with writing(self.path, AudioError, self._file):
             self._file.close()
-
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        """Where the disk takes no more the file ends as it was."""
-        try:
-            yield
-        except OSError as error:
-            with suppress(OSError):  # it tries to write the rest again
-                self._file.close()
-            raise AudioError(f"`{self.path}` cannot be written: {error.strerror}.") from error
 
     def __enter__(self) -> Self:
         return self

@@ -14,14 +14,20 @@ from typing import Any
 
 import numpy as np
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from seamless_stream.audio.fbank import SAMPLE_RATE
 from seamless_stream.audio.files import AudioFile
 from seamless_stream.cli import complain
-from seamless_stream.cli.shared import consoles, load_translator, output_directory, settings_of
+from seamless_stream.cli.shared import consoles, load_translator, output_directory, progress_bar, settings_of
 from seamless_stream.engine.translator import CHUNK_SAMPLES, Collector, Translation, Translator
-from seamless_stream.errors import AudioError, ModelError, NoSpeechError, SeamlessStreamError, SettingsError
+from seamless_stream.errors import (
+    AudioError,
+    ModelError,
+    NoSpeechError,
+    SeamlessStreamError,
+    SettingsError,
+    writing,
+)
 from seamless_stream.events import Event, Final, Skipped
 from seamless_stream.settings import SessionSettings, Settings, Task
 from seamless_stream.sinks import SubtitleSink, WavSink
@@ -215,13 +221,7 @@ def _events(one: Input, settings: SessionSettings, run: Run, warnings: list[str]
         return
     assert one.path is not None
     file = AudioFile(one.path)
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        TaskProgressColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=run.notes, transient=True, disable=not run.notes.is_terminal) as progress:
+    with progress_bar(run.notes) as progress:
         bar = progress.add_task(one.path.name, total=file.duration_s)
 
         def counted() -> Iterator[np.ndarray]:
@@ -304,8 +304,6 @@ def _publish(one: Input, run: Run, translation: Translation, result: str, speech
         run.out.print(f"{one.name}: " if is_one_of_many else "", result, sep="", end="")
         return
     path = run.directory / f"{one.name}.{translation.target_language}.{SUFFIXES[run.arguments.format]}"
-    try:
+    with writing(path, SettingsError):
         path.write_text(result, encoding="utf-8")
-    except OSError as error:
-        raise SettingsError(f"`{path}` cannot be written: {error.strerror}.") from error
     run.notes.print(f"{one.name}: {path}", "" if speech is None else f"and {speech}")

@@ -16,7 +16,7 @@ import numpy as np
 from seamless_stream.audio.fbank import SAMPLE_RATE
 from seamless_stream.audio.files import read
 from seamless_stream.engine.metrics import Fact
-from seamless_stream.errors import SettingsError
+from seamless_stream.errors import SettingsError, writing
 from seamless_stream.evaluation.log import Log, Track
 
 PAGE: Final = Path(__file__).with_name("trace.html")
@@ -73,10 +73,8 @@ def write_trace(path: Path, runs: Sequence[Traced]) -> None:
     data = {"statuses": statuses, "recordings": list(recordings.values()), "tracks": tracks}
     # "</" would end the script that holds the data.
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("</", "<\\/")
-    try:
+    with writing(path, SettingsError):
         path.write_text(PAGE.read_text(encoding="utf-8").replace(PLACE, text), encoding="utf-8")
-    except OSError as error:
-        raise SettingsError(f"`{path}` cannot be written: {error.strerror}.") from error
 
 
 def _waveform(path: Path) -> dict[str, Any]:

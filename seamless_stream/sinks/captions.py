@@ -4,14 +4,13 @@ Files are complete after every write, so that an interruption loses nothing. Kno
 """
 
 import textwrap
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TextIO
 
 from seamless_stream.engine.metrics import Fact, fact, json_line
-from seamless_stream.errors import SettingsError
+from seamless_stream.errors import SettingsError, writing
 from seamless_stream.events import Event, Final
 
 LINE_CHARACTERS = 42  # of a subtitle, as broadcasters do
@@ -68,14 +67,8 @@ def format_cue(cue: Cue, number: int, kind: Literal["srt", "vtt"]) -> str:
 
 def open_text(path: Path) -> TextIO:
     """A file for writing; raises SettingsError where that is impossible."""
-    try:
+    with writing(path, SettingsError):
         return path.open("w", encoding="utf-8", newline="\n")
-    except OSError as error:
-        raise _failure(path, error) from error
-
-
-def _failure(path: Path, error: OSError) -> SettingsError:
-    return SettingsError(f"`{path}` cannot be written: {error.strerror}.")
 
 
 class TextFile:
@@ -96,16 +89,8 @@ class TextFile:
         with self._writing():
             self._stream.close()
 
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            if self.path is None:
-                raise
-            with suppress(OSError):  # it tries to write the rest again
-                self._stream.close()
-            raise _failure(self.path, error) from error
+    def _writing(self) -> AbstractContextManager[None]:
+        return nullcontext() if self.path is None else writing(self.path, SettingsError, self._stream)
 
 
 class SubtitleSink:
