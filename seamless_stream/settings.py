@@ -309,12 +309,18 @@ class Settings:
     guards_echo: bool = True  # `live` from a microphone to a loudspeaker leaves out what it hears of itself
 
 
-def load_settings(path: Path | str | None = None, overrides: Mapping[str, object] | None = None) -> Settings:
-    """Read a YAML file (None: defaults) and lay `overrides` over it, keys like "session.decoding.beams".
+def load_settings(
+    path: Path | str | None = None,
+    overrides: Mapping[str, object] | None = None,
+    defaults: Mapping[str, object] | None = None,
+) -> Settings:
+    """Read a YAML file (None: an empty one) and lay `overrides` over it, keys like "session.decoding.beams".
+
+    `defaults` are keys of the file's first level that it may leave out.
 
     Raises SettingsError that lists every unknown key, wrong type and impossible value with its path.
     """
-    tree = {} if path is None else _read_yaml(Path(path))
+    tree = {**(defaults or {}), **({} if path is None else _read_yaml(Path(path)))}
     for dotted, value in (overrides or {}).items():
         _lay_over(tree, dotted.split("."), value)
     problems: list[str] = []

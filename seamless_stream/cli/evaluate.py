@@ -13,14 +13,19 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
-import yaml
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from seamless_stream import __version__
 from seamless_stream.audio.files import AudioFile
-from seamless_stream.cli.shared import OVERRIDES, consoles, load_translator, output_directory, settings_of
+from seamless_stream.cli.shared import (
+    OVERRIDES,
+    consoles,
+    load_translator,
+    output_directory,
+    progress_bar,
+    settings_of,
+)
 from seamless_stream.engine.engine import check_session
 from seamless_stream.engine.translator import Translator
 from seamless_stream.errors import ModelError, SettingsError
@@ -44,6 +49,7 @@ from seamless_stream.evaluation.simuleval_server import make_server
 from seamless_stream.evaluation.trace import Traced, write_trace
 from seamless_stream.settings import Settings, Task, check
 
+DEFAULTS = {"pace": "fast"}  # nobody listens
 # What each policy trades quality against latency with: the setting below `session.policy`, and values for a curve.
 SWEEPS: dict[str, tuple[str, tuple[int, ...]]] = {
     "wait-k": ("wait_k", (1, 3, 5, 7, 9)),
@@ -156,7 +162,7 @@ def _runs(arguments: Namespace) -> Iterator[Run]:
     chosen = arguments.policy or [None]
     for policy in chosen:
         own = Namespace(**{**vars(arguments), "policy": policy})
-        base = _settings(own)
+        base = settings_of(own, defaults=DEFAULTS)
         key, values = _sweep(arguments.sweep, base.session.policy.name)
         if not values:
             yield Run(base, "")
@@ -164,14 +170,7 @@ def _runs(arguments: Namespace) -> Iterator[Run]:
             _check_sweep(key, own)
         for value in values:
             own.set = [*arguments.set, f"{key}={value}"]
-            yield Run(_settings(own), f"{key.rpartition('.')[2]}={value}")
-
-
-def _settings(arguments: Namespace) -> Settings:
-    """At the pace `fast` where neither the file of settings nor an option names one."""
-    settings = settings_of(arguments)  # raises what is wrong with the file
-    tree = yaml.safe_load(Path(arguments.config).read_text(encoding="utf-8")) if arguments.config else None
-    return settings if "pace" in (tree or {}) else settings_of(arguments, {"pace": "fast"})
+            yield Run(settings_of(own, defaults=DEFAULTS), f"{key.rpartition('.')[2]}={value}")
 
 
 def _check_sweep(key: str, arguments: Namespace) -> None:
@@ -253,13 +252,7 @@ def _progress(notes: Console, title: str, recordings: list[Recording]) -> Iterat
     for recording in recordings:
         with AudioFile(recording.path) as file:
             total_s += file.duration_s or 0.0
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        TaskProgressColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=notes, transient=True, disable=not notes.is_terminal) as progress:
+    with progress_bar(notes) as progress:
         bar = progress.add_task(title, total=total_s or None)
         yield lambda seconds: progress.advance(bar, seconds)
 

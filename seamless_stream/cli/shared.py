@@ -12,6 +12,8 @@ from seamless_stream.errors import SettingsError
 from seamless_stream.settings import ModelSettings, Settings, Task, load_settings
 
 if TYPE_CHECKING:
+    from rich.progress import Progress
+
     from seamless_stream.engine.translator import Translator
 
 # argument -> the setting that it overrides
@@ -52,8 +54,13 @@ def consoles(arguments: Namespace) -> tuple[Console, Console]:
     return Console(**plain), Console(stderr=True, quiet=arguments.quiet, **plain)
 
 
-def settings_of(arguments: Namespace, preset: Mapping[str, Any] | None = None) -> Settings:
-    """YAML file, then `preset`, `--set`, and the options; raises SettingsError with all problems."""
+def settings_of(
+    arguments: Namespace,
+    preset: Mapping[str, Any] | None = None,
+    *,
+    defaults: Mapping[str, Any] | None = None,
+) -> Settings:
+    """`defaults`, YAML file, then `preset`, `--set`, and the options; raises SettingsError with all problems."""
     overrides: dict[str, Any] = dict(preset or {})
     for assignment in arguments.set:
         key, separator, value = assignment.partition("=")
@@ -67,7 +74,16 @@ def settings_of(arguments: Namespace, preset: Mapping[str, Any] | None = None) -
         value = getattr(arguments, name, None)
         if value is not None:
             overrides[path] = value
-    return load_settings(arguments.config, overrides)
+    return load_settings(arguments.config, overrides, defaults)
+
+
+def progress_bar(notes: Console) -> "Progress":
+    """For work of known length, on a terminal only."""
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    name = TextColumn("{task.description}", markup=False)
+    columns = (name, BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=notes, transient=True, disable=not notes.is_terminal)
 
 
 def load_translator(settings: ModelSettings, tasks: Iterable[Task], notes: Console) -> "Translator":
