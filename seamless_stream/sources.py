@@ -11,6 +11,7 @@ from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 
+from seamless_stream.audio.decoders import STREAMED_BYTES
 from seamless_stream.audio.fbank import SAMPLE_RATE
 from seamless_stream.audio.files import AudioFile
 from seamless_stream.audio.pcm import mix_down, silence_broken, to_float32
@@ -23,7 +24,6 @@ CHUNK_SAMPLES = 1_600  # 100 ms
 READ_BYTES = 3_200
 WAV_TYPES = {(1, 8): "u1", (1, 16): "<i2", (1, 32): "<i4", (3, 32): "<f4", (3, 64): "<f8"}
 WAV_EXTENSIBLE = 0xFFFE
-STREAMED_BYTES = 2**31 - 2**16  # a length from here on, or none, was written by a pipe that did not know it
 RING_S = 10  # of a device's sound may wait for the program
 POLL_S = 0.03
 WARN_EVERY_S = 5.0

@@ -129,9 +129,7 @@ async def bench(options: argparse.Namespace) -> float:
                 busy = await probe(options.seconds)
             share = (metrics.busy_s - before_s) / (time.perf_counter() - started_s)
             print(f"{options.clients:3} clients {figures(busy)}   model busy {100 * share:.0f} % of the time")
-            output, _ = await process.communicate(
-                b""
-            )  # an end of its stdin, which Python 3.11 leaves open else
+            output, _ = await process.communicate(b"")  # else Python 3.11 leaves its stdin open
     pongs: list[Any] = json.loads(output)
     p99_ms = statistics.quantiles(busy, n=100)[98]
     print(f"ping-pong  {figures(pongs)}")

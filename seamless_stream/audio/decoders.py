@@ -14,6 +14,7 @@ import soundfile
 from seamless_stream.audio.pcm import Samples
 from seamless_stream.errors import AudioError
 
+STREAMED_BYTES: Final = 2**31 - 2**16  # a WAV that says it is this long was written to a pipe: it never knew
 _BLOCK_FRAMES: Final = 8_192  # a damaged FLAC loses the block in which the damage is
 _SLACK_S: Final = 0.1  # encoders round the length that they announce, and count their padding
 _UNKNOWN_FRAMES: Final = 2**62  # libsndfile says about 2^63 where it does not know
@@ -194,8 +195,7 @@ def _is_cut_wav(path: Path) -> bool:
         while len(header := file.read(8)) == 8:
             length = int.from_bytes(header[4:], "little")
             if header[:4] == b"data":
-                is_streamed = length >= 2**31 - 2**16  # written to a pipe: the length was never filled in
-                return not is_streamed and file.tell() + length > size
+                return length < STREAMED_BYTES and file.tell() + length > size
             file.seek(length + length % 2, 1)
     return False
 

@@ -20,9 +20,8 @@ def begin_log(*, is_verbose: bool) -> None:
     logging.basicConfig(level=level, format="%(name)s: %(message)s", stream=sys.stderr)
     for name in ("httpx", "httpcore", "huggingface_hub", "filelock"):
         logging.getLogger(name).setLevel(logging.WARNING)  # their debug lines would drown ours
-    logging.getLogger("websockets").setLevel(
-        logging.INFO
-    )  # below it are requests and messages, with their keys
+    # Below it are requests and messages, with their keys.
+    logging.getLogger("websockets").setLevel(logging.INFO)
 
 
 def configure(form: LogFormat, *, is_verbose: bool) -> None:

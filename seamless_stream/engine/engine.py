@@ -160,11 +160,8 @@ class Engine:
         self.model = model
         self.settings = settings or EngineSettings()
         self._load = Load()
-        self._measured = (
-            0.0,
-            0.0,
-        )  # audio of live sessions and work for them, when the load was last looked at
-        self._closed = (0.0, 0.0)  # of live sessions that are closed
+        # Seconds of audio of live sessions and of work for them: at the last look at the load, and of closed ones.
+        self._measured = self._closed = (0.0, 0.0)
         self._runner = Runner(model)
         self._scheduler: Scheduler[Segment] = Scheduler(max_batch, MAX_BATCH_S * SAMPLE_RATE)
         self._sessions: dict[int, Session] = {}
@@ -288,10 +285,8 @@ class Engine:
                 [num_samples] = counts
                 piece = segment.take(num_samples)
                 hearings.append(Hearing(session.id, segment, piece, session.mode, session.previous))
-        begun = self._isolated(self._read_batch, readings)
-        for heard in self._isolated(self._hear_batch, hearings):
-            begun += self._isolated(self._heard, [heard])
-        self._begin(begun)
+        heard = self._isolated(self._hear_batch, hearings)
+        self._begin(self._isolated(self._heard, heard) + self._isolated(self._read_batch, readings))
         return bool(batch)
 
     def _hear_batch(self, hearings: Sequence[Hearing]) -> list[Hearing]:

@@ -71,7 +71,6 @@ class Runner:
     def __init__(self, model: SpeechTranslator, clock: Callable[[], float] = time.perf_counter) -> None:
         self.model = model
         self.writings: list[Writing] = []  # in the decoder's batch
-        self.busy_s = 0.0  # time that the model has worked
         self._decoding = Decoding(model.decoder)
         self._clock = clock
 
@@ -193,6 +192,5 @@ class Runner:
     def _charge(self, segments: Sequence[Segment], started: float) -> None:
         """A batch's time is shared equally by its segments, so that the shares add up to the time spent."""
         spent = self._clock() - started
-        self.busy_s += spent
         for segment in segments:
             segment.compute_s += spent / len(segments)

@@ -264,7 +264,7 @@ class Session:
         self._finish(segment, line)
         if self.goes_on(segment):
             self._leave_over(segment, line, hypothesis)
-        elif not hypothesis.is_complete and not guarded.reason:
+        if is_whole and not hypothesis.is_complete and not guarded.reason:
             limit = self.settings.decoding.max_new_tokens
             segment.events.append(Skipped(segment.number, "text", f"`max_new_tokens` = {limit} was reached"))
 

@@ -21,7 +21,7 @@ from seamless_stream.server.protocol import ProtocolError
 MAX_CAPTIONS: Final = 500  # finished ones that are kept
 MAX_UNSENT_BYTES: Final = 262_144
 MAX_ASKED: Final = (
-    1_024  # characters of what a listener may say: a ping is short, and nobody bounds how many come
+    1_024  # characters that a listener may say: a ping is short, and nobody bounds how many come
 )
 QUIET_S: Final = 15.0  # then a listener is told that the server still lives
 CLOSE_S: Final = 10.0

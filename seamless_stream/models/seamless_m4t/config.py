@@ -206,10 +206,8 @@ def parse_generation_config(raw: Mapping[str, Any]) -> GenerationConfig:
     text = _ids(raw, "text_decoder_lang_to_code_id", problems)
     if not text and not problems:
         problems.append("`text_decoder_lang_to_code_id` must be a table, but is missing")
-    units, vocoder = (
-        _ids(raw, "t2u_lang_code_to_id", problems),
-        _ids(raw, "vocoder_lang_code_to_id", problems),
-    )
+    units = _ids(raw, "t2u_lang_code_to_id", problems)
+    vocoder = _ids(raw, "vocoder_lang_code_to_id", problems)
     characters = _ids(raw, "char_to_id", problems)
     pieces = raw.get("id_to_text") or {}
     is_table = isinstance(pieces, dict) and all(isinstance(piece, str) for piece in pieces.values())
