@@ -167,7 +167,7 @@ def _add_translate(parser: Parser) -> None:
     _add_decoding(parser)
 
 
-def _add_live(parser: Parser) -> None:
+def _add_ends(parser: Parser) -> None:
     parser.add_argument(
         "--source", required=True, metavar="mic|loopback|FILE|-", help="what speaks, see above"
     )
@@ -178,6 +178,10 @@ def _add_live(parser: Parser) -> None:
         metavar="speaker|FILE|-",
         help="where the translation goes besides the terminal, see above; may be repeated",
     )
+
+
+def _add_live(parser: Parser) -> None:
+    _add_ends(parser)
     parser.add_argument(
         "--task", choices=["s2st", "s2tt", "asr"], help="default: s2st with a sink for speech, else s2tt"
     )
@@ -216,16 +220,7 @@ def _add_serve(parser: Parser) -> None:
 
 def _add_connect(parser: Parser) -> None:
     parser.add_argument("url", metavar="URL", help="of the server, see above")
-    parser.add_argument(
-        "--source", required=True, metavar="mic|loopback|FILE|-", help="what speaks, see above"
-    )
-    parser.add_argument(
-        "--sink",
-        action="append",
-        default=[],
-        metavar="speaker|FILE|-",
-        help="where the translation goes besides the terminal, see above; may be repeated",
-    )
+    _add_ends(parser)
     parser.add_argument(
         "--to", action="append", required=True, metavar="LANG", help="a language; repeated: several at once"
     )
