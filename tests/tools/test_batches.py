@@ -52,6 +52,12 @@ def test_every_language_is_heard_as_often_and_translated_into_every_other(some: 
     assert 0.4 < same / pairs.total() < 0.6
 
 
+def test_the_longest_are_heard_too(some: Batches) -> None:
+    some.speech(800, 0.0, plain=True)
+    rows = 10  # of 80 frames in a batch of 800
+    assert sum(map(len, some.pool)) + rows == min(batches.HANDFUL, len(some.examples))
+
+
 def test_favoured_languages_are_heard_twice_as_often(some: Batches) -> None:
     some.favoured = frozenset({"fra", "deu"})
     tokens = [token for _ in range(60) for token in some.speech(800, 0.0, plain=True).languages.tolist()]

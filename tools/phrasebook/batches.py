@@ -183,6 +183,7 @@ class Batches:
                 self.pool.append(batch)
                 batch = []
             batch.append(example)
+        self.pool.append(batch)  # the longest
         self.rng.shuffle(self.pool)  # type: ignore[arg-type]
 
     def speech(self, frames_per_batch: int, translate: float, *, plain: bool = False) -> SpeechBatch:

@@ -38,6 +38,7 @@ PARTS = frozenset({"speech_encoder", "text_encoder", "text_decoder"})
 LABEL_SMOOTHING = 0.1
 LETTERS_PER_STATE = 4  # that an encoder state of 160 ms has to spell: 25 letters a second
 MAX_NEW_TOKENS = 48
+MAX_SKIPPED = 20
 START_FILE = "start.json"  # of what run, and for how long, where the weights come from one
 LOSSES = "speech ctc text away prefix astray".split()
 CHECKS = "seen_asr seen_s2tt unseen_asr unseen_s2tt".split()
@@ -83,6 +84,7 @@ class Trainer:
         )
         self.average = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
         self.progress = Progress()
+        self.num_skipped = 0  # steps without a finite gradient, one after another
 
     def _init_weights(self) -> None:
         nn.init.normal_(self.network.tokens.weight, std=CONFIG.hidden_size**-0.5)
@@ -161,13 +163,17 @@ class Trainer:
             "astray": options.prefix,
         }
         loss = torch.stack([weights.get(name, 1.0) * value for name, value in losses.items()]).sum()
-        if not bool(torch.isfinite(loss)):
-            self.optimizer.zero_grad(set_to_none=True)
-            return {}
+        self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         norm = nn.utils.clip_grad_norm_(self.parameters, 5.0)
+        self.num_skipped = 0 if bool(torch.isfinite(norm)) else self.num_skipped + 1
+        if self.num_skipped == MAX_SKIPPED:
+            raise RuntimeError(f"{MAX_SKIPPED} steps one after another had no finite gradient: lower --rate.")
+        if (
+            self.num_skipped
+        ):  # also a finite loss can have an infinite gradient, which would stay in the weights
+            return {}
         self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
         decay = min(0.998, (self.progress.step + 1) / (self.progress.step + 20))
         for name, value in self.network.state_dict().items():
             self.average[name].lerp_(value, 1 - decay)
@@ -201,9 +207,8 @@ class Trainer:
         if "state_head" in state:
             self.state_head.load_state_dict(state["state_head"])
         state["optimizer"]["param_groups"][0]["fused"] = True
-        state["optimizer"]["param_groups"][0]["params"] = list(
-            range(len(self.parameters))
-        )  # heads may be new
+        numbers = list(range(len(self.parameters)))  # heads may be new
+        state["optimizer"]["param_groups"][0]["params"] = numbers
         self.optimizer.load_state_dict(state["optimizer"])
         self.average = state["average"]
         self.progress = Progress(state["step"], state["seconds"])
