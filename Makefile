@@ -45,11 +45,11 @@ format: $(VENV)/.dev  ## let ruff mend what it can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-check-full-size: $(VENV)/.dev  ## v2-large architecture with random weights against transformers (20 GB of memory, 10 GB of disk)
+check-full-size: $(VENV)/.dev  ## v2-large architecture with random weights against transformers (24 GB of memory, 10 GB of disk)
 	$(BIN)/python tools/check_full_size.py
 
-measure-loading: $(VENV)/.dev  ## peak memory of loading the full-size random checkpoint
-	$(BIN)/python tools/measure_loading.py
+measure-loading: $(VENV)/.dev  ## peak memory of loading what check-full-size has written
+	$(BIN)/python -m tools.measure_loading ~/.cache/seamless_stream/random-v2-large
 
 bench: $(VENV)/.dev  ## speech encoder against transformers, alternating in one run
 	$(BIN)/python tools/bench_encoder.py

@@ -2,6 +2,7 @@
 
 import errno
 import logging
+import os
 from argparse import Namespace
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,7 +15,7 @@ from seamless_stream.server.access import Access, load_keys
 from seamless_stream.server.app import TRANSLATIONS
 from seamless_stream.server.configuration import initial
 from seamless_stream.server.metrics import Metrics
-from seamless_stream.server.process import serve
+from seamless_stream.server.process import host_of, inherited_socket, serve
 from seamless_stream.server.protocol import ProtocolError
 from seamless_stream.server.recording import Recorder
 from seamless_stream.server.service import Service
@@ -30,7 +31,9 @@ def run(arguments: Namespace) -> int:
     arguments.quiet |= server.log_format == "json"
     configure(server.log_format, is_verbose=arguments.verbose)
     _, notes = consoles(arguments)
-    keys = load_keys(server)
+    sock = inherited_socket(os.environ)
+    host = host_of(server, sock)
+    keys = load_keys(server, host=host)
     tasks: set[Task] = {"s2st", "s2tt"} if settings.session.task is None else {settings.session.task}
     translator = load_translator(settings.model, tasks, notes)
     try:
@@ -39,27 +42,24 @@ def run(arguments: Namespace) -> int:
         raise SettingsError(str(error)) from error
     scheme = "ws" if server.tls_certificate is None else "wss"
 
-    name = settings.model.name
-
     def started(port: int) -> None:
-        host = f"[{server.host}]" if ":" in server.host else server.host
-        url = f"{scheme}://{host}:{port}{TRANSLATIONS}"
-        log.info("listening", extra={"url": url, "model": name}) if arguments.quiet else None
+        url = f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}{TRANSLATIONS}"
+        log.info("listening", extra={"url": url, "model": translator.name}) if arguments.quiet else None
         notes.print(f"listening: {url}")
 
     metrics = Metrics()
     with ExitStack() as stack:
         observers: list[Observer] = [metrics]
         if server.record_dir is not None:
-            recorder = Recorder(Path(server.record_dir), name, server.max_record_mb << 20)
+            recorder = Recorder(Path(server.record_dir), translator.name, server.max_record_mb << 20)
             stack.callback(recorder.close)
             observers.append(recorder)
             notes.print(f"recording: every session is stored in {server.record_dir}")
         worker = stack.enter_context(Worker(translator.engine, observers))
-        told = (translator.capabilities, name, settings.session, server, metrics, translator.revision)
-        service = Service(worker, *told)
+        told = (translator.capabilities, translator.name, settings.session, server, metrics)
+        service = Service(worker, *told, translator.revision)
         try:
-            serve(service, Access(server, keys), started)
+            serve(service, Access(server, keys), started, sock)
         except OSError as error:
             raise SettingsError(_cannot_listen(server, error)) from error
     return 0

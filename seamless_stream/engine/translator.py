@@ -153,8 +153,11 @@ class Collector:
 class Translator:
     """One loaded checkpoint and an engine around it. One thread at a time."""
 
-    def __init__(self, model: SpeechTranslator, description: str = "", revision: str | None = None) -> None:
+    def __init__(
+        self, model: SpeechTranslator, name: str = "", description: str = "", revision: str | None = None
+    ) -> None:
         self.model = model
+        self.name = name  # of the checkpoint that `load` took, never `auto`
         self.description = description  # one line: which checkpoint this is and what it is good for
         self.revision = revision  # its commit, or what its weights can be told by
         self.engine = Engine(model)
@@ -338,7 +341,7 @@ def load(
     number_type = choose_dtype(dtype, place)
     files = resolve(model, offline=offline)
     loaded = load_files(files, device=place, dtype=number_type, tasks=tasks)
-    return Translator(loaded, files.description, files.identity)
+    return Translator(loaded, files.name, files.description, files.identity)
 
 
 def choose_device(name: str | None) -> torch.device:

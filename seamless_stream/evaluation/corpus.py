@@ -1,6 +1,6 @@
 """Lists of recordings with references: short ones with one each, or long ones with a list of segments.
 
-    talks.tsv     audio<TAB>reference, header line; optional offset and duration in seconds, name
+    talks.tsv     audio<TAB>reference, header line; optional offset and duration in seconds
     talks.jsonl   one object a line with the same keys
     talks.yaml    [{wav: talk.wav, offset: 1.2, duration: 3.4, reference: "..."}], as in MuST-C; the references may
                   also be lines of a second file
@@ -89,7 +89,7 @@ def _check(path: Path, recordings: list[Recording]) -> None:
     if len(set(names)) < len(names):
         double = next(name for name in names if names.count(name) > 1)
         raise SettingsError(
-            f"Every recording of `{path}` must have its own name, but `{double}` comes twice."
+            f"The files of `{path}` must differ in their names without folder and suffix, but `{double}` comes twice."
         )
     if len({recording.is_long for recording in recordings}) > 1:
         raise SettingsError(f"All rows of `{path}` or none must have offset and duration.")

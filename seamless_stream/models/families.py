@@ -8,7 +8,7 @@ TASKS_OF_FAMILY: dict[str, tuple[Task, ...]] = {
     "seamless_m4t_v2": TASKS,
     "seamless_m4t": TASKS,
     "speech_to_text": ("asr", "s2tt"),
-    "speech_to_text_2": ("asr", "s2tt"),
+    "speech_to_text_2": ("s2tt",),
 }
 
 
@@ -16,8 +16,8 @@ TASKS_OF_FAMILY: dict[str, tuple[Task, ...]] = {
 TARGETS_OF_FAMILY: dict[str, frozenset[str]] = {
     "seamless_m4t_v2": frozenset(row.code for row in LANGUAGES),
     "seamless_m4t": frozenset(row.code for row in LANGUAGES),
-    "speech_to_text": frozenset("eng deu spa fra ita nld pes por ron rus".split()),
-    "speech_to_text_2": frozenset({"deu"}),
+    "speech_to_text": frozenset("eng cat deu est fra ita nld pes por ron rus spa".split()),
+    "speech_to_text_2": frozenset("arb cat deu tur".split()),
 }
 FAMILIES_WITH_UNIT_SEARCH = ("seamless_m4t",)
 

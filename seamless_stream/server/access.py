@@ -53,8 +53,13 @@ class Key:
         return cls(text, scopes)
 
 
-def load_keys(settings: ServerSettings, environment: Mapping[str, str] = os.environ) -> tuple[Key, ...]:
-    """The keys of file and environment; raises SettingsError where anybody could connect who should not."""
+def load_keys(
+    settings: ServerSettings, environment: Mapping[str, str] = os.environ, host: str | None = None
+) -> tuple[Key, ...]:
+    """The keys of file and environment; raises SettingsError where anybody could connect who should not.
+
+    `host` is where the server listens, if that is not what the settings say.
+    """
     keys = [Key(key.strip()) for key in environment.get(ENVIRONMENT, "").split(",") if key.strip()]
     if settings.keys_file is not None:
         try:
@@ -69,9 +74,10 @@ def load_keys(settings: ServerSettings, environment: Mapping[str, str] = os.envi
             "`server.keys_file` must have a key, but has none: say `server.allows_anonymous: true` for a server"
             " without keys."
         )
-    if not _is_local(settings.host):
+    host = settings.host if host is None else host
+    if not _is_local(host):
         raise SettingsError(
-            f"`server.host` must be of this machine while there are no API keys, but is {settings.host}:"
+            f"`server.host` must be of this machine while there are no API keys, but is {host}:"
             f" give `server.keys_file` or {ENVIRONMENT}, or say `server.allows_anonymous: true`."
         )
     return ()

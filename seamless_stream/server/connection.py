@@ -62,6 +62,7 @@ class Connection:
         except ConnectionClosed:
             pass
         except ProtocolError as error:
+            error.close_code = error.close_code or protocol.BAD_MESSAGE
             await refuse(self._socket, error)
         else:
             await self._run(first)

@@ -27,10 +27,14 @@ FIRST_FD: Final = 3  # of those that systemd hands over
 STOP: Final = (signal.SIGTERM, signal.SIGINT)
 
 
-def serve(service: Service, access: Access, started: Callable[[int], None]) -> None:
-    """Until SIGTERM or Ctrl-C, which drain; a second one ends the process at once. Raises SettingsError, OSError."""
-    tls, sock = load_tls(service.settings), inherited_socket(os.environ)
-    asyncio.run(_serve(service, access, tls, sock, started))
+def serve(
+    service: Service, access: Access, started: Callable[[int], None], sock: socket.socket | None = None
+) -> None:
+    """Until SIGTERM or Ctrl-C, which drain; a second one ends the process at once. Raises SettingsError, OSError.
+
+    `sock` listens already; otherwise host and port of the settings are listened at.
+    """
+    asyncio.run(_serve(service, access, load_tls(service.settings), sock, started))
 
 
 async def _serve(
@@ -44,7 +48,7 @@ async def _serve(
 
     def reload() -> None:
         notify.send("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
-        _reload(service.settings, access, tls)
+        _reload(service.settings, host_of(service.settings, sock), access, tls)
         notify.send("READY=1")
 
     async with listening(service, access, tls, sock) as (app, port):
@@ -73,10 +77,10 @@ def _listen(loop: asyncio.AbstractEventLoop, calls: Mapping[signal.Signals, Call
 # What can change while it runs.
 
 
-def _reload(settings: ServerSettings, access: Access, tls: ssl.SSLContext | None) -> None:
+def _reload(settings: ServerSettings, host: str, access: Access, tls: ssl.SSLContext | None) -> None:
     """Keys and certificates as their files are now; where they cannot be used, all stays as it was."""
     try:
-        keys = load_keys(settings)
+        keys = load_keys(settings, host=host)
         if tls is not None:
             load_tls(settings)  # into another context first: half a change would be worse than none
             _load_certificate(tls, settings)
@@ -118,6 +122,13 @@ def inherited_socket(environment: Mapping[str, str]) -> socket.socket | None:
     if number != "1":
         raise SettingsError(f"`LISTEN_FDS` must be 1, but is {number}: one socket is served.")
     return socket.socket(fileno=FIRST_FD)
+
+
+def host_of(settings: ServerSettings, sock: socket.socket | None) -> str:
+    """Where connections come in: at an inherited socket, else where the settings say."""
+    if sock is None:
+        return settings.host
+    return "localhost" if isinstance(sock.getsockname(), str | bytes) else str(sock.getsockname()[0])
 
 
 class Notifier:

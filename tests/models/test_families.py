@@ -168,7 +168,7 @@ def test_python_is_refused_with_the_families_that_can(case: Case, checkpoints: d
     ("words", "status", "sentence"),
     [
         (["--to", "de", "--task", "s2st", "--output", "{tmp}"], 4, f"({SPEAKING} can)"),
-        (["--to", "de", "--task", "asr"], 4, "speech_to_text, speech_to_text_2 can)"),
+        (["--to", "de", "--task", "asr"], 4, "(seamless_m4t_v2, seamless_m4t, speech_to_text can)"),
         (["--to", "es"], 5, f"Families with checkpoints that can: {SPEAKING}, speech_to_text.)"),
     ],
     ids=["speech", "transcript", "language"],

@@ -21,6 +21,8 @@ from websockets.sync.client import ClientConnection, connect
 from seamless_stream.cli.logs import JsonFormatter, TextFormatter, begin_log, configure
 from seamless_stream.errors import SettingsError
 from seamless_stream.server import process
+from seamless_stream.server.access import load_keys
+from seamless_stream.settings import ServerSettings
 from tests.server.certificates import make
 from tests.server.serving import running
 
@@ -179,6 +181,17 @@ def test_several_sockets_are_too_many_and_those_of_others_are_not_ours() -> None
     assert process.inherited_socket({"LISTEN_PID": "1", "LISTEN_FDS": "1"}) is None
     with pytest.raises(SettingsError, match="LISTEN_FDS"):
         process.inherited_socket({"LISTEN_PID": pid, "LISTEN_FDS": "2"})
+
+
+def test_an_inherited_socket_says_who_can_connect() -> None:
+    settings = ServerSettings()
+    with socket.create_server(("0.0.0.0", 0)) as open_to_all:
+        assert process.host_of(settings, open_to_all) == "0.0.0.0"
+        with pytest.raises(SettingsError, match=r"but is 0\.0\.0\.0"):
+            load_keys(settings, {}, process.host_of(settings, open_to_all))
+    with socket.create_server(("127.0.0.1", 0)) as local, socket.socket(socket.AF_UNIX) as unix:
+        for sock in (None, local, unix):
+            assert load_keys(settings, {}, process.host_of(settings, sock)) == ()
 
 
 def test_notices_reach_an_abstract_socket_and_nobody_without_one() -> None:
