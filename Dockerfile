@@ -17,7 +17,7 @@ RUN /opt/seamless-stream/bin/pip install --constraint constraints.txt \
     ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} torch==2.13.0
 COPY pyproject.toml README.md LICENSE ./
 COPY seamless_stream ./seamless_stream
-RUN /opt/seamless-stream/bin/pip install --constraint constraints.txt .
+RUN /opt/seamless-stream/bin/pip install --constraint constraints.txt '.[media]'
 
 FROM python:3.12-slim-bookworm
 

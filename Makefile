@@ -21,7 +21,7 @@ $(VENV)/.runtime: pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@# torch alone and first, at its pinned version: a range would choose a build with gigabytes of CUDA
 	$(BIN)/pip install --quiet --constraint constraints.txt torch==2.13.0
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable .
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[media]'
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.runtime

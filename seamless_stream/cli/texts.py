@@ -15,7 +15,7 @@ examples:
   seamless-stream conformance ws://HOST:8765                         does a server keep the protocol's promises
   seamless-stream translate interview.mp3 --to de                    the text on the terminal
   seamless-stream translate *.wav --to fr --output out/              texts and spoken translations
-  seamless-stream translate talk.m4a --task asr --from en --format srt
+  seamless-stream translate talk.mp3 --task asr --from en --format srt
   seamless-stream translate "Where is the station?" --from en --to es
   seamless-stream models                                             which checkpoints there are
   seamless-stream devices                                            microphones and loudspeakers
@@ -24,11 +24,13 @@ examples:
 exit status:
   0 all is well   1 a check failed   2 wrong usage   3 audio   4 settings   5 language   6 checkpoint   7 model failed
   8 no speech   9 the server is full   10 no server there, or it refuses   70 a fault of this program   130 interrupted
-  With several inputs, the status is that of the first one that failed; the others are still done.
+  141 nobody reads the output any more
+  With several inputs, the status is that of the first one that failed, first of all one that cannot be read; the others
+  are still done.
 """
 
 TRANSLATE = """\
-Translates recordings (wav, flac, mp3, ogg, opus, m4a; any rate, mono or stereo) or text.
+Translates recordings (wav, flac, mp3, ogg, opus, m4a, mp4, webm; any rate, mono or stereo) or text.
 Long recordings are cut where the speaker pauses. Without --output the result is printed.
 """
 TRANSLATE_EXAMPLES = """\

@@ -20,7 +20,9 @@ LISTENED: Final = (
     messages.SegmentCancelled,
     messages.SegmentEnded,
     messages.SegmentDirection,
+    messages.TargetChanged,
     messages.SessionClosed,
+    messages.Pong,
 )
 OPENAI_CLIENT: Final = (
     commands.SessionUpdate,

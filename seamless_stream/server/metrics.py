@@ -55,7 +55,6 @@ class Metrics:
         self._refused = self._total("refused", "Requests refused, by code of the error", ["code"])
         self._closed = self._total("connections_closed", "WebSockets closed, by close code", ["code"])
         self._sessions = self._gauge("sessions", "Sessions that count towards the limits")
-        self._connections = self._gauge("connections", "WebSockets")
         self._engine_sessions = self._gauge("engine_sessions", "Sessions of the engine")
         self._load = self._gauge("load_ratio", "Part of its time that the model works for live sessions")
         self._input_s = self._gauge("input_queue_seconds", "Audio that waits before the engine, all sessions")
@@ -116,10 +115,9 @@ class Metrics:
         self._loop_s.observe(late_s)
 
     def write(self, look: Look, num_sessions: int, waiting: Iterable[tuple[int, int]]) -> bytes:
-        """Everything; `waiting`: of each connection, milliseconds of audio and bytes unsent."""
+        """Everything; `waiting`: of each session, milliseconds of audio and bytes unsent."""
         self._sessions.set(num_sessions)
         pairs = list(waiting)
-        self._connections.set(len(pairs))
         self._input_s.set(sum(audio_ms for audio_ms, _ in pairs) / 1000)
         self._unsent.set(sum(unsent for _, unsent in pairs))
         self._engine_sessions.set(len(look.sessions))

@@ -159,7 +159,7 @@ export class Run extends EventTarget {
     this.#tell("speak", { key: segment });
   }
 
-  /** The server's echo guard and lag control want to know it; of several languages the first one's clock counts. */
+  /** The server's echo guard and warnings want to know it; of several languages the first one's clock counts. */
   #tellPlayed(heard) {
     if (heard === null || heard.place.output !== 0) return;
     const upTo = heard.place.first_sample + heard.numSamples;
