@@ -1,17 +1,15 @@
 """The checkpoint that ships: whole, small, equal in transformers, and able to do its job on the shipped recordings."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-import seamless_stream
 from seamless_stream.audio.files import read
 from seamless_stream.engine.decoding import decode
+from seamless_stream.engine.translator import Translator
 from seamless_stream.models import checkpoint
-from seamless_stream.models.registry import load_model
 from seamless_stream.models.seamless_m4t.model import SeamlessM4T
 from seamless_stream.settings import DecodingSettings
 
@@ -22,19 +20,12 @@ SETTINGS = DecodingSettings(max_new_tokens=48)
 TEXTS = ["Where is the train station?", "I would like two coffees, please.", "It is a quarter past nine."]
 
 
-@pytest.fixture(scope="module")
-def model() -> Iterator[SeamlessM4T]:
-    loaded = load_model("phrasebook", device="cpu", dtype=torch.float32, offline=True)
-    assert isinstance(loaded, SeamlessM4T)
-    yield loaded
-
-
 def test_it_is_whole_and_small() -> None:
     assert checkpoint.verify(checkpoint.resolve("phrasebook")) == []
     assert sum(path.stat().st_size for path in PHRASEBOOK.iterdir()) <= 25e6
 
 
-def test_transformers_loads_it_and_says_the_same(model: SeamlessM4T) -> None:
+def test_transformers_loads_it_and_says_the_same(phrasebook: SeamlessM4T) -> None:
     """Text, units and waveform, from speech and from text."""
     transformers = pytest.importorskip("transformers")
     oracle = transformers.SeamlessM4Tv2Model.from_pretrained(PHRASEBOOK, attn_implementation="sdpa").eval()
@@ -42,33 +33,33 @@ def test_transformers_loads_it_and_says_the_same(model: SeamlessM4T) -> None:
     samples = read(SAMPLES / "english.flac")[16_000 : 16_000 * 5]
     extractor = transformers.SeamlessM4TFeatureExtractor.from_pretrained(PHRASEBOOK)
     audio = extractor([samples], sampling_rate=16_000, return_tensors="pt")
-    inputs = [(dict(audio), model.encode_speech([model.features(samples)]))]
+    inputs = [(dict(audio), phrasebook.encode_speech([phrasebook.features(samples)]))]
     for text in TEXTS:
-        ids = model.tokenizer.encode_source(text, "eng")
-        inputs.append(({"input_ids": torch.tensor([ids])}, model.encode_text([ids])))
+        ids = phrasebook.tokenizer.encode_source(text, "eng")
+        inputs.append(({"input_ids": torch.tensor([ids])}, phrasebook.encode_text([ids])))
     for theirs, ours in inputs:
         wanted = oracle.generate(
             **theirs, tgt_lang="spa", return_intermediate_token_ids=True, text_max_new_tokens=48
         )
-        decoded = decode(model.decoder, ours, model.prompt("spa"), SETTINGS)[0]
-        eos = [model.config.eos_token_id]
+        decoded = decode(phrasebook.decoder, ours, phrasebook.prompt("spa"), SETTINGS)[0]
+        eos = [phrasebook.config.eos_token_id]
         assert [*decoded.token_ids, *eos] == wanted.sequences[0].tolist()
-        units = model.units([decoded.token_ids], [decoded.hidden], "spa")[0]
+        units = phrasebook.units([decoded.token_ids], [decoded.hidden], "spa")[0]
         assert units.ids == wanted.unit_sequences[0].tolist()
-        samples = model.vocode([np.repeat(units.ids, units.repeats).tolist()], "spa", 0)[0]
+        samples = phrasebook.vocode([np.repeat(units.ids, units.repeats).tolist()], "spa", 0)[0]
         np.testing.assert_allclose(samples, wanted.waveform[0].detach().numpy(), atol=1e-4)
 
 
-def test_chunks_of_the_encoder_are_exact(model: SeamlessM4T) -> None:
+def test_chunks_of_the_encoder_are_exact(phrasebook: SeamlessM4T) -> None:
     """Its attention chunks bind, so feeding it piece by piece changes nothing."""
-    encoder = model.network.speech_encoder
-    features = model.features(read(SAMPLES / "spanish.flac")[: 16_000 * 6])
+    encoder = phrasebook.network.speech_encoder
+    features = phrasebook.features(read(SAMPLES / "spanish.flac")[: 16_000 * 6])
     values = torch.from_numpy(features.values)[None, : features.num_valid]
     with torch.inference_mode():
         whole, _ = encoder.stream(values, torch.tensor([values.shape[1]]), encoder.init_state(1))
         state, parts = encoder.init_state(1), []
-        for start in range(0, values.shape[1], model.config.speech_encoder_chunk_size):
-            piece = values[:, start : start + model.config.speech_encoder_chunk_size]
+        for start in range(0, values.shape[1], phrasebook.config.speech_encoder_chunk_size):
+            piece = values[:, start : start + phrasebook.config.speech_encoder_chunk_size]
             part, state = encoder.stream(piece, torch.tensor([piece.shape[1]]), state)
             parts.append(part)
     torch.testing.assert_close(torch.cat(parts, dim=1), whole, atol=1e-5, rtol=0)
@@ -78,7 +69,7 @@ def test_chunks_of_the_encoder_are_exact(model: SeamlessM4T) -> None:
     "text, translation",
     [("Good morning.", "Buenos días."), ("It is a quarter past nine.", "Son las nueve y cuarto.")],
 )
-def test_translates_the_phrasebook(text: str, translation: str) -> None:
-    translator = seamless_stream.load("phrasebook")
+def test_translates_the_phrasebook(phrasebook: SeamlessM4T, text: str, translation: str) -> None:
+    translator = Translator(phrasebook)
     result = translator.translate(text=text, source_language="english", target_language="spanish")
     assert result.text == translation

@@ -1,6 +1,5 @@
 """Streamed speech against one-shot speech of the same units: nothing lost, nothing twice, no seams to hear."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,7 +13,6 @@ from seamless_stream.engine.decoding import decode
 from seamless_stream.engine.lag import Pace
 from seamless_stream.engine.speech import Ask, Omitted, SpeechTrack, Window
 from seamless_stream.models.base import Capabilities, Units
-from seamless_stream.models.registry import load_model
 from seamless_stream.models.seamless_m4t.model import SeamlessM4T
 from seamless_stream.settings import DecodingSettings, SpeechSettings
 
@@ -204,13 +202,6 @@ def test_a_tempo_shortens_all_of_it(pace: Pace) -> None:
     assert len(result.wave) == pytest.approx(len(result.unit_ids) * SIZE / pace.tempo, rel=0.03)
 
 
-@pytest.fixture(scope="module")
-def model() -> Iterator[SeamlessM4T]:
-    loaded = load_model("phrasebook", device="cpu", dtype=torch.float32, offline=True)
-    assert isinstance(loaded, SeamlessM4T)
-    yield loaded
-
-
 TEXTS = [
     ("Where is the train station?", "spa"),
     ("I would like two coffees, please.", "eng"),
@@ -253,13 +244,13 @@ def log_mel(samples: np.ndarray) -> np.ndarray:
     return np.maximum(np.asarray(fbank(samples)), 4.0)
 
 
-def test_seams_are_not_heard(model: SeamlessM4T) -> None:
+def test_seams_are_not_heard(phrasebook: SeamlessM4T) -> None:
     """Against one-shot speech of the same units: as long, no steeper, and at seams no farther than sounds are apart."""
     rng = np.random.default_rng(3)
     at_seams, jumps, steps = [], [], []
     for text, language in TEXTS:
-        result, seams = spoken(model, text, language, rng)
-        one_shot = model.vocode([result.unit_ids], language, 0)[0]
+        result, seams = spoken(phrasebook, text, language, rng)
+        one_shot = phrasebook.vocode([result.unit_ids], language, 0)[0]
         assert len(result.wave) == len(one_shot) == len(result.unit_ids) * SIZE
         assert np.abs(np.diff(result.wave)).max() <= 1.05 * np.abs(np.diff(one_shot)).max()
         ours, theirs = log_mel(result.wave), log_mel(one_shot)

@@ -5,11 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from seamless_stream.engine.segment import Segment
 from seamless_stream.events import Final, Partial, Skipped
-from seamless_stream.models.registry import load_model
+from seamless_stream.models.base import SpeechTranslator
 from seamless_stream.settings import PolicySettings
 from tools.bench_sessions import (
     CHUNK_S,
@@ -107,11 +106,10 @@ def test_a_track_goes_round() -> None:
     assert second[0] == 2 * CHUNK_SAMPLES and second[CHUNK_SAMPLES // 2] == 0
 
 
-def test_it_runs() -> None:
-    model = load_model("phrasebook", device="cpu", dtype=torch.float32)
+def test_it_runs(phrasebook: SpeechTranslator) -> None:
     tracks = load_tracks(Path("nowhere"))
     policy = PolicySettings(name="segment")
-    row = run(model, tracks, 1, 2.5, "cpu", policy, speaks=False)
+    row = run(phrasebook, tracks, 1, 2.5, "cpu", policy, speaks=False)
     assert row.sessions == 1 and row.lag_p50_s is not None and row.num_failed == 0
-    found = bench_batching(model, tracks, 2, 1, 1, "cpu", policy, speaks=False)
+    found = bench_batching(phrasebook, tracks, 2, 1, 1, "cpu", policy, speaks=False)
     assert found["gain"] > 0 and found["least"] == found["most"]
