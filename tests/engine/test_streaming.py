@@ -1,6 +1,8 @@
 """The engine while segments are open, with a fake model: commits, pieces of speech, relief, refusals, new targets."""
 
+import itertools
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -30,7 +32,7 @@ from seamless_stream.settings import (
     SpeechSettings,
 )
 from tests.engine.test_engine import PAUSE, cut, drain, in_order, listen
-from tests.fakes import FakeTranslator, speech
+from tests.fakes import FIRST_WORD, NUM_WORDS, FakeTranslator, speech
 
 LONG = speech(0, *(0.11 * (1 + i % 8) for i in range(40)), *PAUSE)  # 6.4 s without a pause: 40 words
 SHORT_STEPS = {"first_decode_ms": 0, "decode_every_ms": 160}
@@ -45,6 +47,11 @@ ALL: tuple[PolicyName, ...] = ("segment", "wait-k", "hold-n", "local-agreement",
 
 def with_policy(name: PolicyName, **choices: int) -> SessionSettings:
     return replace(STREAMING, policy=PolicySettings(name, **{**SHORT_STEPS, **choices}))  # type: ignore[arg-type]
+
+
+def word_of(level: float) -> str:
+    """What the fake model says to a tone in Spanish."""
+    return f"w{FIRST_WORD + int(1000 * np.float32(level)) % NUM_WORDS}"
 
 
 def final_text(events: list[Event]) -> str:
@@ -63,15 +70,17 @@ def test_committed_text_is_never_taken_back(name: PolicyName) -> None:
     assert len(final_text(events).split()) >= 40
 
 
+@cache
+def uncut(name: PolicyName) -> list[object]:
+    """What becomes of the talk, twice, in two pushes."""
+    return in_order(listen(Engine(FakeTranslator()), [LONG, LONG], with_policy(name)))
+
+
 @pytest.mark.parametrize("name", ALL)
 @pytest.mark.parametrize("seed", range(3))
 def test_cuts_change_neither_partials_nor_pieces_of_speech(name: PolicyName, seed: int) -> None:
-    settings = with_policy(name)
-    expected = in_order(listen(Engine(FakeTranslator()), [LONG, LONG], settings))
-    assert (
-        in_order(listen(Engine(FakeTranslator()), cut(np.concatenate([LONG, LONG]), seed), settings))
-        == expected
-    )
+    events = listen(Engine(FakeTranslator()), cut(np.concatenate([LONG, LONG]), seed), with_policy(name))
+    assert in_order(events) == uncut(name)
 
 
 def test_speech_comes_while_the_segment_is_open() -> None:
@@ -114,10 +123,10 @@ def test_speech_without_a_pause_loses_and_repeats_no_word_where_it_is_cut() -> N
     ended = [event for event in events if isinstance(event, SegmentEnded)]
     assert [event.reason for event in ended].count("hard_max") >= 3
     words = [w for e in events if isinstance(e, Final) for w in e.text.split() if w != "w10"]  # w10: silence
-    runs = [word for word, before in zip(words, ["", *words], strict=False) if word != before]
-    assert len(runs) == len(levels)
-    counts = [words.count(word) for word in set(words)]
-    assert max(counts) <= 2 * 6 + 3  # at most a word more where a cut falls into one
+    runs = [(word, len(list(run))) for word, run in itertools.groupby(words)]
+    assert [word for word, _ in runs] == [word_of(level) for level in levels]
+    # The fake model gives the word on a border to the louder side; a cut may fall into a word.
+    assert all(5 <= count <= 7 for _, count in runs)
     assert in_order(events) == in_order(listen(Engine(FakeTranslator()), [audio], settings))
 
 
@@ -149,33 +158,25 @@ def test_a_change_of_targets_loses_no_word_where_the_speech_is_cut(before: str, 
         policy=PolicySettings("alignatt", alignatt_frames=12, **SHORT_STEPS),  # type: ignore[arg-type]
         segmentation=SegmenterSettings(soft_max_ms=1_900, hard_max_ms=2_000),
     )
-    audio = LONG[:64_000]
-
-    def words(before: str, after: str) -> list[str]:
-        engine = Engine(FakeTranslator())
-        session = engine.open(replace(wanted, target_languages=tuple(before.split())))
-        session.push(audio[:16_000])
-        events = drain(engine, session)
-        engine.change_targets(session, after.split())
-        for chunk in np.split(audio[16_000:], 30):
-            session.push(chunk)
-            events += drain(engine, session)
-        session.finish()
+    levels = [0.11 * (1 + i % 8) for i in range(12)]
+    audio = speech(
+        0, *(level for level in levels for _ in range(2))
+    )  # however it is cut, a whole word of each
+    engine = Engine(FakeTranslator())
+    session = engine.open(replace(wanted, target_languages=tuple(before.split())))
+    session.push(audio[:16_000])
+    events = drain(engine, session)
+    engine.change_targets(session, after.split())
+    for chunk in np.array_split(audio[16_000:], 30):
+        session.push(chunk)
         events += drain(engine, session)
-        assert any(isinstance(e, SegmentEnded) and (e.segment, e.reason) == (0, "hard_max") for e in events)
-        finals = [event for event in events if isinstance(event, Final)]
-        said = [
-            word
-            for event in finals
-            if event.language == after or after not in before
-            for word in event.text.split()
-        ]
-        return [word for word, last in zip(said, ["", *said], strict=False) if word != last]
-
-    expected, rest = words("spa", "spa"), iter(words(before, after))
-    assert all(
-        word in rest for word in expected
-    )  # in this order; the halves of one that is cut may come between
+    session.finish()
+    events += drain(engine, session)
+    assert any(isinstance(e, SegmentEnded) and (e.segment, e.reason) == (0, "hard_max") for e in events)
+    finals = [e for e in events if isinstance(e, Final) and (e.language == after or after not in before)]
+    said = iter([word for final in finals for word in final.text.split()])
+    missing = [level for level in levels if word_of(level) not in said]  # in this order
+    assert not missing
 
 
 def test_a_least_number_of_tokens_adds_none_to_what_is_committed() -> None:
