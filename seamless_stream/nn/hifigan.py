@@ -1,6 +1,7 @@
 """The HiFi-GAN generator (Kong et al. 2020): a row of embeddings in, samples out; fully convolutional.
 
-Weight norm is folded into the weights: released checkpoints store it so.
+Weight norm is folded into the weights: released checkpoints store it so. Inside, a row is an image of height 1: a CPU
+is about 1.4 times as fast where the channels of a place lie side by side, and torch has that layout for images only.
 """
 
 from collections.abc import Sequence
@@ -37,18 +38,35 @@ def reach(
     return max(END_KERNEL // 2 - first, END_KERNEL // 2 + last)
 
 
+class Convolution(nn.Conv1d):
+    """The weights of a Conv1d; [B, D, 1, T] of the same length out."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Padded on both sides."""
+        dilation, padding = self.dilation[0], self.dilation[0] * (self.kernel_size[0] - 1) // 2
+        kernel = self.weight.unsqueeze(2)
+        return F.conv2d(x, kernel, self.bias, dilation=(1, dilation), padding=(0, padding))
+
+
+class Upsampler(nn.ConvTranspose1d):
+    """The weights of a ConvTranspose1d; [B, D, 1, T] -> [B, D', 1, T * stride]."""
+
+    def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
+        """Trimmed on both sides."""
+        rate, trim = self.stride[0], (self.kernel_size[0] - self.stride[0]) // 2
+        return F.conv_transpose2d(x, self.weight.unsqueeze(2), self.bias, stride=(1, rate), padding=(0, trim))
+
+
 class ResidualBlock(nn.Module):
-    """Pairs of dilated and plain convolutions around a residual path; [B, D, T] -> [B, D, T]."""
+    """Pairs of dilated and plain convolutions around a residual path; [B, D, 1, T] -> [B, D, 1, T]."""
 
     def __init__(self, width: int, kernel: int, dilations: Sequence[int], slope: float) -> None:
         super().__init__()
         self.slope = slope
         self.dilated = nn.ModuleList(
-            nn.Conv1d(width, width, kernel, dilation=d, padding=(kernel - 1) * d // 2) for d in dilations
+            Convolution(width, width, kernel, dilation=dilation) for dilation in dilations
         )
-        self.plain = nn.ModuleList(
-            nn.Conv1d(width, width, kernel, padding=(kernel - 1) // 2) for _ in dilations
-        )
+        self.plain = nn.ModuleList(Convolution(width, width, kernel) for _ in dilations)
 
     def forward(self, x: Tensor) -> Tensor:
         """Same length."""
@@ -74,10 +92,10 @@ class HifiGan(nn.Module):
         super().__init__()
         self.slope = slope
         self.num_blocks = len(block_kernels)
-        self.pre = nn.Conv1d(width_in, width, END_KERNEL, padding=END_KERNEL // 2)
+        self.pre = Convolution(width_in, width, END_KERNEL)
         widths = [width // 2**stage for stage in range(len(rates) + 1)]
         self.upsamplers = nn.ModuleList(
-            nn.ConvTranspose1d(widths[i], widths[i + 1], kernel, stride=rate, padding=(kernel - rate) // 2)
+            Upsampler(widths[i], widths[i + 1], kernel, stride=rate)
             for i, (rate, kernel) in enumerate(zip(rates, kernels, strict=True))
         )
         self.blocks = nn.ModuleList(
@@ -85,11 +103,12 @@ class HifiGan(nn.Module):
             for i in range(len(rates))
             for kernel, dilations in zip(block_kernels, block_dilations, strict=True)
         )
-        self.post = nn.Conv1d(widths[-1], 1, END_KERNEL, padding=END_KERNEL // 2)
+        self.post = Convolution(widths[-1], 1, END_KERNEL)
 
     def forward(self, x: Tensor) -> Tensor:
         """x [B, D, U] -> samples [B, U * product of rates] in (-1, 1)."""
-        x = self.pre(x)
+        layout = torch.channels_last if x.device.type == "cpu" else torch.contiguous_format
+        x = self.pre(x.unsqueeze(2).contiguous(memory_format=layout))
         for stage, upsampler in enumerate(self.upsamplers):
             x = upsampler(F.leaky_relu(x, self.slope))
             first = stage * self.num_blocks
@@ -97,5 +116,5 @@ class HifiGan(nn.Module):
             for block in list(self.blocks)[first + 1 : first + self.num_blocks]:
                 y = y + block(x)
             x = y / self.num_blocks
-        x = self.post(F.leaky_relu(x, POST_SLOPE))  # [B, 1, N]
-        return torch.tanh(x).squeeze(1)
+        x = self.post(F.leaky_relu(x, POST_SLOPE))  # [B, 1, 1, N]
+        return torch.tanh(x).flatten(1)
