@@ -32,6 +32,7 @@ from seamless_stream.sinks import SpeakerSink, TerminalSink
 from seamless_stream.sources import DeviceSource, open_source
 
 KEY: Final = "SEAMLESS_STREAM_KEY"  # environment
+TOO_LATE: Final = "session_closing"  # of sound that was on its way when the server said that it stops
 
 
 def run(arguments: Namespace) -> int:
@@ -125,6 +126,8 @@ def _hear(live: Run, session: sync.Session) -> int:
         try:
             for message in session:
                 event = to_event(message)
+                if isinstance(message, GoAway):
+                    session.stop_feeding()
                 if event is None:
                     _note(live, message)
                 else:
@@ -154,7 +157,7 @@ def _note(live: Run, message: Incoming) -> None:
         live.terminal.note(
             f"seamless-stream: note: the server stops; what was said is still translated.{then}"
         )
-    elif isinstance(message, Error):
+    elif isinstance(message, Error) and message.error.code != TOO_LATE:
         live.terminal.note(f"seamless-stream: note: {message.error.message}")
     elif isinstance(message, SessionClosed) and message.reason != "client":
         live.terminal.note(f"seamless-stream: note: the server has ended the session: {message.reason}.")
