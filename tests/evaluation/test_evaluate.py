@@ -3,8 +3,10 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from seamless_stream.audio.files import read
 from seamless_stream.cli import evaluate, main
 from seamless_stream.cli.evaluate import SWEEPS, _runs
 from seamless_stream.cli.parser import parse
@@ -46,6 +48,21 @@ def test_sweep_rescore_and_compare(talks: Path, capsys: pytest.CaptureFixture[st
     assert all(
         result["label"].startswith("out: ") for result in json.loads((other / "results.json").read_text())
     )
+
+
+def test_segments_on_which_the_model_fails_are_counted_and_the_status(
+    talks: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    loudest = float(np.abs(read(talks.parent / "two.wav")).max())  # of the other recording no sample is
+    translator = Translator(FakeTranslator(poison=loudest), "fake, tones")
+    monkeypatch.setattr(evaluate, "load_translator", lambda settings, tasks, notes: translator)
+    out = talks.parent / "out"
+    words = ["evaluate", "--data", str(talks), "--to", "es", "--policy", "segment", "--output", str(out)]
+    assert main(words) == 7
+    [result] = json.loads((out / "results.json").read_text())
+    assert result["scores"]["num_failed"] == 1
+    head, row = capsys.readouterr().out.splitlines()[:2]
+    assert (head.split()[-1], row.split()[-1]) == ("failed", "1")
 
 
 def test_default_sweeps_are_settings() -> None:
