@@ -7,7 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import soundfile
 
+from seamless_stream.cli import main
 from seamless_stream.cli.parser import parse
 
 NEEDS_SOUND_CARD = {"mic", "loopback", "speaker", "devices"}
@@ -35,29 +37,34 @@ def commands() -> list[list[str]]:
     return [line[1:] for line in lines if line and line[0] == "seamless-stream"]
 
 
-@pytest.mark.parametrize("arguments", commands(), ids=" ".join)
-def test_commands_of_the_readme_work(arguments: list[str], tmp_path: Path) -> None:
-    """With the bundled model, and a shipped recording under the name that README uses.
+@pytest.fixture(scope="module")
+def talks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A shipped recording under the names that README uses."""
+    folder = tmp_path_factory.mktemp("talks")
+    samples, rate = soundfile.read(ROOT / "seamless_stream" / "checkpoints" / "samples" / "english.flac")
+    for name in ("talk.wav", "talk.mp3"):
+        soundfile.write(folder / name, samples, rate)
+    (folder / "out").mkdir()
+    return folder
 
-    Those that need a sound card or a server are only understood here; tests/desk and tests/client run such ones.
+
+@pytest.mark.parametrize("arguments", commands(), ids=" ".join)
+def test_commands_of_the_readme_work(
+    arguments: list[str], talks: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the bundled model.
+
+    Those that need a sound card or a server are only understood here; tests/desk and tests/cli run such ones.
     """
     if (NEEDS_SOUND_CARD | NEEDS_SERVER) & set(arguments):
         assert parse(arguments).command == arguments[0]
         return
-    sample = ROOT / "seamless_stream" / "checkpoints" / "samples" / "english.flac"
-    import soundfile
-
-    samples, rate = soundfile.read(sample)
-    for name in ("talk.wav", "talk.mp3"):
-        soundfile.write(tmp_path / name, samples, rate)
-    for folder in ("out",):
-        (tmp_path / folder).mkdir()
     if arguments[0] in ("translate", "live"):
         arguments = [*arguments, "--model", "phrasebook"]
     if arguments[0] == "live":
         arguments = [*arguments, "--pace", "fast"]
-    done = run([sys.executable, "-m", "seamless_stream", *arguments], tmp_path)
-    assert done.returncode == 0, done.stderr
+    monkeypatch.chdir(talks)
+    assert main(arguments) == 0, capsys.readouterr().err
 
 
 def test_the_demo_makes_speech_and_subtitles(tmp_path: Path) -> None:
