@@ -204,9 +204,14 @@ def translate_one(one: Input, run: Run) -> None:
     translation = collector.translation(time.perf_counter() - started)
     for warning in warnings:
         complain(f"note: {warning}")
-    _check_result(one, translation)
+    if not translation.segments:
+        raise _nothing(one, translation)
     path = speech.path if speech is not None and speech.has_speech else None
     _publish(one, run, translation, render(one, run, translation, subtitles.getvalue(), path), path)
+    if translation.failures:
+        raise ModelError(
+            "\n".join(f"`{one.name}`, segment {f.segment + 1}: {f.message}" for f in translation.failures)
+        )
 
 
 def _speech_sink(one: Input, settings: SessionSettings, run: Run) -> WavSink | None:
@@ -236,16 +241,11 @@ def _events(one: Input, settings: SessionSettings, run: Run, warnings: list[str]
     warnings += file.warnings
 
 
-def _check_result(one: Input, translation: Translation) -> None:
-    """Raises where there is nothing to show; failed segments beside good ones are a line each."""
-    for failure in translation.failures:
-        if translation.segments:
-            complain(f"`{one.name}`, segment {failure.segment + 1}: {failure.message}")
-    if translation.segments:
-        return
+def _nothing(one: Input, translation: Translation) -> SeamlessStreamError:
+    """Why there is nothing to show."""
     if translation.failures:
-        raise ModelError(f"`{one.name}`: {translation.failures[0].message}")
-    raise NoSpeechError(f"`{one.path}` holds no speech.")
+        return ModelError(f"`{one.name}`: {translation.failures[0].message}")
+    return NoSpeechError(f"`{one.path}` holds no speech.")
 
 
 def render(one: Input, run: Run, translation: Translation, subtitles: str, speech: Path | None) -> str:
