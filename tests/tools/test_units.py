@@ -1,4 +1,4 @@
-"""Units, alignment and the judge's arithmetic on small made-up inputs.
+"""Units and alignment on small made-up inputs.
 
 Needs no speech engine and no downloaded model.
 """
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from tools.phrasebook import align, judge, units
+from tools.phrasebook import align, units
 from tools.phrasebook.shards import ClipSet, ClipWriter
 from tools.phrasebook.train_t2u import Wanted
 from tools.phrasebook.train_vocoder import UnitClips, guessed_path, new_vocoder, read_units, write_units
@@ -129,25 +129,3 @@ def test_vocoder_speaks_one_unit_for_20_ms() -> None:
     vocoder = new_vocoder().eval()
     with torch.inference_mode():
         assert vocoder(torch.tensor([[1, 900, 3, 3, 17]]), 1, 0).shape == (1, 5 * units.UNIT_SAMPLES)
-
-
-@pytest.mark.parametrize(
-    ("text", "language", "words"),
-    [
-        ("It's 9:00, sir!", "eng", "its nine sir"),
-        ("¿Cómo está? Son 21.", "spa", "como esta son veintiuno"),
-        ("At nine o'clock.", "eng", "at nine oclock"),
-    ],
-)
-def test_comparable_words(text: str, language: str, words: str) -> None:
-    pytest.importorskip("num2words")
-    assert judge.comparable(text, language) == words.split()
-
-
-def test_word_error_rate_counts_edits() -> None:
-    pytest.importorskip("num2words")
-    assert judge.word_error_rate(["one two three four"], ["one too four five"], "eng") == pytest.approx(3 / 4)
-
-
-def test_windows_hold_as_much_as_one_listening() -> None:
-    assert judge.windows([160_000, 160_000, 160_000, 16_000]) == [[0, 1], [2, 3]]

@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tools.phrasebook.corpus import DEFAULT_WORK
+from tools.phrasebook.figures import said
 from tools.phrasebook.recipe import LANGUAGES, read_phrases
 from tools.phrasebook.shards import ClipSet
 
@@ -121,16 +122,9 @@ def transcribe(
 
 
 def comparable(text: str, language: str) -> list[str]:
-    """Words without case, punctuation and accents; digits written out."""
-    from num2words import num2words
-
-    code = SHORT_CODES[language]
-    text = text.lower().replace("o'clock", " o'clock ").replace("'", "")
-    text = re.sub(r"(\d+):00\b", r"\1", text).replace("a.m.", "am").replace("p.m.", "pm")
-    text = re.sub(r"[$€£]\s?(\d+)", r"\1", text)
-    text = re.sub(r"(\d)[,.](\d{3})\b", r"\1\2", text)
-    text = re.sub(r"\d+", lambda match: f" {num2words(int(match[0]), lang=code)} ", text)
-    text = unicodedata.normalize("NFD", text)
+    """Words without case, punctuation and accents; figures written out."""
+    text = said(text.lower(), language).replace("'", "").replace("a.m.", "am").replace("p.m.", "pm")
+    text = unicodedata.normalize("NFD", text.lower())
     text = "".join(c for c in text if unicodedata.category(c) != "Mn")
     return re.sub(r"[^\w]+|_", " ", text).split()
 
