@@ -1,22 +1,25 @@
 """Casting and finishing of clips, without any speech engine."""
 
 import json
+import multiprocessing
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tools.phrasebook import speak
 from tools.phrasebook.engines import german_r
 from tools.phrasebook.recipe import LANGUAGES
-from tools.phrasebook.shards import SAMPLE_RATE
-from tools.phrasebook.speak import RECIPES, plan, problem_of, trim
+from tools.phrasebook.shards import SAMPLE_RATE, ClipWriter, read_index
+from tools.phrasebook.speak import RECIPES, Job, Made, failing, plan, problem_of, speak_set, trim
 from tools.phrasebook.voices import CASTS, VOICES
 
 
 def speaker(voice_name: str) -> str:
-    """Who lent the voice: Kokoro's people speak several languages, festival's and flite's kal are one man."""
+    """Who lent the voice: Kokoro's people speak several languages."""
     voice = VOICES[voice_name]
-    person = voice.model.split(":")[-1].replace("_diphone", "").replace("kal16", "kal")
+    person = voice.model.split(":")[-1]
     return person if voice.engine in ("kokoro", "festival", "flite") else f"{voice.engine}/{voice.model}"
 
 
@@ -100,3 +103,44 @@ def test_trim_of_silence_is_empty() -> None:
 )
 def test_absurd_audio_is_found(samples: np.ndarray[tuple[int], np.dtype[np.float32]], problem: str) -> None:
     assert problem_of(samples, "Where is it?") == problem
+
+
+def some_made(job: Job) -> Made:
+    return Made(job, np.full(100, 9, np.int16)) if job.key != "k7" else Made(job, None, "silent")
+
+
+def test_a_set_is_not_begun_where_a_voice_cannot_speak(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def voiced(job: Job, rng: object) -> None:
+        if job.role.voice.startswith("flite"):
+            raise FileNotFoundError("flite")
+
+    monkeypatch.setattr(speak, "voiced", voiced)
+    monkeypatch.setattr(speak, "make", some_made)
+    with pytest.raises(SystemExit, match="`flite-slt` cannot speak: FileNotFoundError: flite"):
+        speak_set(work, "train1", "eng", None, num_jobs=1)
+    assert read_index(work / "speech/train1/eng") == []
+    jobs = plan(work, "train1", "eng")
+    with ClipWriter(work / "speech/train1/eng") as writer:  # who has spoken already is not tried again
+        for voice in {job.role.voice: job for job in jobs}.values():
+            writer.append(voice.key, voice.role.voice, np.full(100, 9, np.int16))
+    speak_set(work, "train1", "eng", None, num_jobs=1)  # one clip that fails stops nothing
+    assert len(read_index(work / "speech/train1/eng")) == len(jobs) - 1
+
+
+def test_a_voice_that_fails_too_often_is_named(work: Path) -> None:
+    jobs = plan(work, "train1", "eng")
+    present = {(job.key, job.role.voice) for job in jobs}
+    own = [(job.key, job.role.voice) for job in jobs if job.role.voice == "flite-rms"]
+    assert failing(jobs, present - set(own[:2])) == []
+    [problem] = failing(jobs, present - set(own[:9]))
+    assert f"`flite-rms` failed in 9 of {len(own)} clips" in problem
+
+
+def killed(job: Job) -> None:
+    os._exit(9)
+
+
+def test_a_killed_process_does_not_stop_the_set_for_ever(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(speak, "_PATIENCE_S", 0.5)
+    with pytest.raises(multiprocessing.TimeoutError):
+        list(speak._mapped(killed, plan(work, "train1", "eng")[:1], work, num_jobs=2))

@@ -1,8 +1,7 @@
 """Flat files of clips, the speech sets: samples as int16 at 16 kHz.
 
-A directory holds `samples.i16`, `index.jsonl` with one row per clip, and `DONE` once nothing more will be
-written. This file knows the layout and how to resume after a crash; it does not know voices, phrases or
-features.
+A directory holds `samples.i16` and `index.jsonl` with one row per clip. This file knows the layout and how to resume
+after a crash; it does not know voices, phrases or features.
 """
 
 import json
@@ -21,7 +20,6 @@ SAMPLE_BYTES = 2
 
 SAMPLES_NAME = "samples.i16"
 INDEX_NAME = "index.jsonl"
-DONE_NAME = "DONE"
 
 Samples = npt.NDArray[np.int16]
 
@@ -59,26 +57,14 @@ class ClipSet:
         self.clips = read_index(self.directory)
         self.keys = [clip.key for clip in self.clips]
         self.voices = [clip.voice for clip in self.clips]
-        self.lengths = np.array([clip.length for clip in self.clips], dtype=np.int64)
 
     def __len__(self) -> int:
         return len(self.clips)
-
-    @property
-    def is_done(self) -> bool:
-        return (self.directory / DONE_NAME).exists()
 
     def samples(self, index: int) -> Samples:
         """Samples of one clip at 16 kHz, shape [num_samples]."""
         clip = self.clips[index]
         return np.asarray(self._data[clip.offset : clip.offset + clip.length])
-
-    def indices_by_key(self) -> dict[str, list[int]]:
-        """Where each phrase is spoken, possibly by several voices."""
-        found: dict[str, list[int]] = {}
-        for index, key in enumerate(self.keys):
-            found.setdefault(key, []).append(index)
-        return found
 
     def _map(self) -> Samples:
         path = self.directory / SAMPLES_NAME
@@ -93,15 +79,14 @@ class ClipSet:
 class ClipWriter:
     """Appends clips to a directory; opening it again goes on where the last complete clip ended.
 
-    The data are flushed before the row that names them, so that neither a reader nor a crash sees a row
-    without data.
+    The data are flushed before the row that names them, so that no reader sees a row without data.
     """
 
     def __init__(self, directory: str | Path) -> None:
         self.directory = Path(directory)
         self.directory.mkdir(parents=True, exist_ok=True)
         self.clips = read_index(self.directory)
-        self.num_samples = self.clips[-1].offset + self.clips[-1].length if self.clips else 0
+        self.num_samples = 0
         self._drop_torn_tail()
         self._data: BinaryIO = open(self.directory / SAMPLES_NAME, "ab")
         self._index: TextIO = open(self.directory / INDEX_NAME, "a", encoding="utf-8")
@@ -136,23 +121,21 @@ class ClipWriter:
         self.num_samples += clip.length
         return clip
 
-    def finish(self) -> None:
-        """Say that the set is complete."""
-        (self.directory / DONE_NAME).touch()
-
     def close(self) -> None:
         self._data.close()
         self._index.close()
 
     def _drop_torn_tail(self) -> None:
+        """What a crash left: a row cut short, rows whose data were lost with the power, data without a row."""
         index_path, data_path = self.directory / INDEX_NAME, self.directory / SAMPLES_NAME
-        if index_path.exists():
-            whole = index_path.read_bytes().rfind(b"\n") + 1
-            os.truncate(index_path, whole)
         data_path.touch()
-        num_bytes = self.num_samples * SAMPLE_BYTES
-        if data_path.stat().st_size < num_bytes:
-            raise ValueError(
-                f"`{data_path}` must hold {num_bytes} bytes, but holds {data_path.stat().st_size}."
-            )
-        os.truncate(data_path, num_bytes)
+        num_held = data_path.stat().st_size // SAMPLE_BYTES
+        num_whole = next(
+            (i for i, clip in enumerate(self.clips) if clip.offset + clip.length > num_held), len(self.clips)
+        )
+        del self.clips[num_whole:]
+        if index_path.exists():
+            rows = index_path.read_bytes().splitlines(keepends=True)[:num_whole]
+            os.truncate(index_path, sum(map(len, rows)))
+        self.num_samples = self.clips[-1].offset + self.clips[-1].length if self.clips else 0
+        os.truncate(data_path, self.num_samples * SAMPLE_BYTES)

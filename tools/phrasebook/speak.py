@@ -10,10 +10,10 @@ import multiprocessing
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -23,10 +23,15 @@ from tools.phrasebook.corpus import DEFAULT_WORK
 from tools.phrasebook.engines import speak
 from tools.phrasebook.recipe import LANGUAGES, read_phrases
 from tools.phrasebook.rooms import augment, set_level
-from tools.phrasebook.shards import DONE_NAME, SAMPLE_RATE, ClipWriter
+from tools.phrasebook.shards import SAMPLE_RATE, ClipWriter
 from tools.phrasebook.voices import CASTS, VOICES, Range, Role, prepare
 
 Float32 = npt.NDArray[np.float32]
+T = TypeVar("T")
+
+MAX_FAILED_SHARE: Final = 0.02  # of the clips of a voice in a set
+FEW_FAILED: Final = 2  # say nothing of a voice, however few its clips are
+_PATIENCE_S: Final = 600.0  # for one clip, by the slowest engine on a busy machine
 
 _FRAME_SAMPLES: Final = 160
 _SILENCE_DB: Final = -42.0  # below the loudest frame
@@ -186,13 +191,25 @@ def make(job: Job) -> Made:
     return Made(job, np.round(samples * 32_767).astype(np.int16))
 
 
-def _made(jobs: list[Job], work: Path, num_jobs: int) -> Iterator[Made]:
+def trial(job: Job) -> str:
+    """Why the voice of this job cannot speak at all, or nothing: its engine is missing, or its files are."""
+    try:
+        voiced(job, generator("trial", job.role.voice))
+    except Exception as error:  # as in `make`
+        return f"`{job.role.voice}` cannot speak: {type(error).__name__}: {error}"
+    return ""
+
+
+def _mapped(work: Callable[[Job], T], jobs: list[Job], folder: Path, num_jobs: int) -> Iterator[T]:
+    """Results in order. A process that was killed answers nothing more: that ends the wait, with an error."""
     if num_jobs == 1:
-        prepare(work)
-        yield from map(make, jobs)
+        prepare(folder)
+        yield from map(work, jobs)
         return
-    with multiprocessing.get_context("spawn").Pool(num_jobs, prepare, (work,)) as pool:
-        yield from pool.imap(make, jobs, chunksize=4)
+    with multiprocessing.get_context("spawn").Pool(num_jobs, prepare, (folder,)) as pool:
+        results = pool.imap(work, jobs)  # in chunks it would have no timeout
+        for _ in jobs:
+            yield results.next(timeout=_PATIENCE_S)
 
 
 class Progress:
@@ -223,26 +240,42 @@ class Progress:
         print(f"{self.title}: {counts}, {elapsed_s:.0f} s gone, {left_s:.0f} s left", end=end, flush=True)
 
 
+def failing(jobs: list[Job], present: set[tuple[str, str]]) -> list[str]:
+    """Voices that have spoken too few of their clips of a set, in sentences."""
+    asked = Counter(job.role.voice for job in jobs)
+    failed = Counter(job.role.voice for job in jobs if (job.key, job.role.voice) not in present)
+    return [
+        f"`{voice}` failed in {count} of {asked[voice]} clips, more than {MAX_FAILED_SHARE:.0%}."
+        for voice, count in failed.items()
+        if count > max(FEW_FAILED, MAX_FAILED_SHARE * asked[voice])
+    ]
+
+
 def speak_set(work: Path, set_name: str, language: str, num_clips: int | None, num_jobs: int) -> None:
-    """Makes what is missing among the first `num_clips` (None: all) clips of one set in one language."""
-    directory = work / "speech" / set_name / language
-    planned = plan(work, set_name, language)
-    jobs = planned[:num_clips]
-    with ClipWriter(directory) as writer:
+    """Makes what is missing among the first `num_clips` (None: all) clips of one set in one language.
+
+    Ends with an error before the work where a voice that has not spoken yet cannot, and behind it where one failed in
+    too many clips.
+    """
+    jobs = plan(work, set_name, language)[:num_clips]
+    with ClipWriter(work / "speech" / set_name / language) as writer:
         present = {(clip.key, clip.voice) for clip in writer}
         missing = [job for job in jobs if (job.key, job.role.voice) not in present]
-        if missing:
-            (directory / DONE_NAME).unlink(missing_ok=True)
+        new = {job.role.voice: job for job in missing}
+        trials = [new[voice] for voice in new.keys() - {voice for _, voice in present}]
+        if trials and (problems := [text for text in _mapped(trial, trials, work, num_jobs) if text]):
+            raise SystemExit("\n".join(problems))
         progress = Progress(f"{set_name}/{language}", len(missing))
-        for made in _made(missing, work, num_jobs):
+        for made in _mapped(make, missing, work, num_jobs):
             progress.add(made)
             if made.samples is not None:
                 writer.append(made.job.key, made.job.role.voice, made.samples)
-        if len(jobs) == len(planned):
-            writer.finish()
+        present = {(clip.key, clip.voice) for clip in writer}
     progress.show()
     for problem, count in progress.problems.most_common(20):
         print(f"  {count} x {problem}")
+    if problems := failing(jobs, present):
+        raise SystemExit("\n".join(problems))
 
 
 def main() -> None:
