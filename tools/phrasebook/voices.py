@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from tools.phrasebook.corpus import DEFAULT_WORK
-from tools.phrasebook.engines import fetch_kokoro, use_kokoro
+from tools.phrasebook.engines import fetch_kokoro, has_kokoro, use_kokoro
 from tools.phrasebook.recipe import LANGUAGES
 
 APACHE: Final = "Apache-2.0"
@@ -60,7 +60,7 @@ _ALL: Final = [
     *_voices("pico", "fra", APACHE, {"pico-fr-FR": "fr-FR"}),
     *_voices("pico", "deu", APACHE, {"pico-de-DE": "de-DE"}),
     *_voices("flite", "eng", CMU, {f"flite-{name}": name for name in ("slt", "rms", "awb", "kal16")}),
-    *_voices("festival", "eng", CSTR, {"festival-ked": "ked_diphone", "festival-kal": "kal_diphone"}),
+    *_voices("festival", "eng", CSTR, {"festival-ked": "ked_diphone"}),
     *_voices("festival", "eng", CMU, {"festival-slt-hts": "cmu_us_slt_arctic_hts"}),
     *_voices("hibari", "eng", APACHE, {"hibari-heart": "heart"}),
     *_espeak("eng", "en-us+m3 en-gb en-gb-x-rp+f2 en-us+f4 en-gb-scotland+m7"),
@@ -77,6 +77,7 @@ _ALL: Final = [
     *_kokoro("deu", "de", KOKORO_GERMAN),
 ]
 VOICES: Final = {voice.name: voice for voice in _ALL}
+KOKORO_NAMES: Final = frozenset(v.model.split(":")[1] for v in _ALL if v.engine == "kokoro")
 
 Range = tuple[float, float]
 
@@ -226,7 +227,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Fetch the voices that are not installed as packages.")
     parser.add_argument("--work", type=Path, default=DEFAULT_WORK)
     work: Path = parser.parse_args().work
-    fetch_kokoro(kokoro_folder(work))
+    if not has_kokoro(kokoro_folder(work), KOKORO_NAMES):
+        fetch_kokoro(kokoro_folder(work))
     for voice in VOICES.values():
         print(f"{voice.language}  {voice.name:28} {voice.licence}")
 
