@@ -17,6 +17,7 @@ import numpy.typing as npt
 import torch
 
 from tools.phrasebook.corpus import DEFAULT_WORK
+from tools.phrasebook.files import save_arrays
 from tools.phrasebook.recipe import LANGUAGES, read_phrases
 from tools.phrasebook.train_vocoder import encode_set
 from tools.phrasebook.units import k_means, load_units, nearest, units_path
@@ -181,9 +182,8 @@ def align_set(
     aligner.tables.count(items[:FIT_CLIPS], aligner.align(items[:FIT_CLIPS]))
     durations = aligner.align(items)
     path = work / "align" / name / f"{language}.npz"
-    path.parent.mkdir(parents=True, exist_ok=True)
     flat = np.concatenate(durations).astype(np.int16)
-    np.savez(path, clips=np.array(usable), counts=np.array([len(d) for d in durations]), durations=flat)
+    save_arrays(path, clips=np.array(usable), counts=np.array([len(d) for d in durations]), durations=flat)
     return {"texts": [item.text for item in items], "durations": durations}
 
 

@@ -1,8 +1,8 @@
 """Trains the text-to-unit model of the phrasebook on the frozen text decoder's states.
 
-Reads `main/weights.safetensors`, aligned target speech (`align`) and its units. States are computed each run;
-a later run goes on from the weights of the earlier one, so it is repeated whenever the main model got better.
-Writes weights, architecture fields and the character table into W/t2u.
+Reads `main/weights.safetensors`, aligned target speech (`align`) and its units. Resumes where it stopped; where the
+main model has become another one since, it begins again from the weights that it came to, at half the rate. Writes
+weights, architecture fields, the character table and what it guesses for the vocoder.
 """
 
 import argparse
@@ -33,6 +33,7 @@ from tools.phrasebook.align import spelled
 from tools.phrasebook.carry import carry_all, character_rows, first_rows
 from tools.phrasebook.corpus import DEFAULT_WORK
 from tools.phrasebook.export import generation_json
+from tools.phrasebook.files import fingerprint
 from tools.phrasebook.recipe import CONFIG, LANGUAGES, Text, read_phrases
 from tools.phrasebook.train_vocoder import encode_set, guessed_path, write_units
 from tools.phrasebook.units import NUM_UNITS, load_units, neighbours, units_path
@@ -63,6 +64,7 @@ DROP_STATES: Final = (
 STATE_NOISE: Final = 0.2
 DURATION_WEIGHT: Final = 1.0
 NEIGHBOURS: Final = 8  # units that count as nearly right
+SAVE_EVERY_S: Final = 120.0
 HELD_OUT: Final = 32  # sentences of each language, kept from training to see what is learnt
 
 
@@ -262,19 +264,38 @@ def shuffled(sentences: list[Sentence], seed: int) -> Iterator[list[Sentence]]:
 class Trainer:
     """A T2U in training: weights, their average, optimizer."""
 
-    def __init__(self, folder: Path, right: Wanted) -> None:
-        self.folder, self.right = folder, right
+    def __init__(self, folder: Path, right: Wanted, main: str) -> None:
+        """`main` tells the weights apart whose states are learnt."""
+        self.folder, self.right, self.main = folder, right, main
         folder.mkdir(parents=True, exist_ok=True)
         self.model = TextToUnit(t2u_config())
         torch.nn.init.normal_(self.model.characters.weight, std=CONFIG.hidden_size**-0.5)
-        path = folder / "t2u.safetensors"
-        self.is_fresh = not path.exists()
-        if not self.is_fresh:
-            self.model.load_state_dict(load_file(path))
         self.average = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
         self.optimizer = torch.optim.AdamW(
             self.model.parameters(), RATE, betas=(0.9, 0.98), weight_decay=0.01, fused=True
         )
+        self.num_steps, self.seconds, self.peak = 0, 0.0, RATE
+        self.is_fresh = not (folder / "t2u.safetensors").exists()
+        if (folder / "state.pt").exists():
+            self.resume(torch.load(folder / "state.pt", weights_only=True))
+        elif not self.is_fresh:  # of a time that kept no state
+            self.begin_again(load_file(folder / "t2u.safetensors"))
+
+    def resume(self, state: dict[str, Any]) -> None:
+        """Go on where `save` stopped, if it was for the same main model."""
+        if state["main"] != self.main:
+            self.begin_again(state["average"])
+            return
+        self.model.load_state_dict(state["model"])
+        self.average = state["average"]
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.num_steps, self.seconds, self.peak = state["num_steps"], state["seconds"], state["peak"]
+
+    def begin_again(self, weights: dict[str, Tensor]) -> None:
+        """From what was learnt, with a new clock."""
+        self.model.load_state_dict(weights)
+        self.average = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
+        self.peak = RATE / 2
 
     def start_from(self, earlier: Path, characters: dict[str, int]) -> None:
         """The weights in another run's folder, perhaps of fewer languages: its units are the first of ours."""
@@ -288,7 +309,10 @@ class Trainer:
         self.model.load_state_dict(carry_all(old, self.model.state_dict(), tables))
         self.average = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
 
-    def step(self, batch: list[Sentence], rate: float, keep: float) -> tuple[float, float, float]:
+    def step(self, batch: list[Sentence], rate: float) -> tuple[float, float, float]:
+        """One update, of which losses and the share of right units are told."""
+        self.num_steps += 1
+        keep = min(0.99, 1 - 1 / (1 + self.num_steps / 5))
         self.optimizer.param_groups[0]["lr"] = rate
         unit, duration, right = losses(self.model, self.right, batch, training=True)
         self.optimizer.zero_grad()
@@ -313,6 +337,18 @@ class Trainer:
         return f"held out: {shares}, log durations {float(duration):.3f}"
 
     def save(self, characters: dict[str, int]) -> None:
+        """State to resume from, and what the exporter takes."""
+        state = {
+            "model": self.model.state_dict(),
+            "average": self.average,
+            "optimizer": self.optimizer.state_dict(),
+            "num_steps": self.num_steps,
+            "seconds": self.seconds,
+            "peak": self.peak,
+            "main": self.main,
+        }
+        torch.save(state, self.folder / "state.tmp")
+        (self.folder / "state.tmp").replace(self.folder / "state.pt")
         save_file({k: v.contiguous() for k, v in self.average.items()}, self.folder / "t2u.tmp")
         (self.folder / "t2u.tmp").replace(self.folder / "t2u.safetensors")
         (self.folder / "config_fields.json").write_text(json.dumps(FIELDS, indent=1))
@@ -327,24 +363,23 @@ def train(
     minutes: float,
     table: dict[str, int],
 ) -> None:
-    """For `minutes`, with a rate that falls to nothing at the end."""
-    started = saved = time.monotonic()
-    peak = RATE if trainer.is_fresh else RATE / 2
+    """Until the run, earlier parts counted in, has taken `minutes`; the rate falls to nothing at the end."""
+    batches = shuffled(sentences, seed=1000 + trainer.num_steps)
     sums = np.zeros(3)
-    for count, batch in enumerate(shuffled(sentences, seed=int(started)), start=1):
-        part = (time.monotonic() - started) / (60 * minutes)
-        if part >= 1:
-            break
-        rate = peak * min(1.0, count / WARM_STEPS) * max(0.02, 0.5 * (1 + math.cos(math.pi * part)))
-        sums += trainer.step(batch, rate, keep=min(0.99, 1 - 1 / (1 + count / 5)))
-        if count % 25 == 0:
+    last = saved = time.monotonic()
+    while (part := trainer.seconds / (60 * minutes)) < 1:
+        warm = min(1.0, (trainer.num_steps + 1) / WARM_STEPS)
+        sums += trainer.step(
+            next(batches), trainer.peak * warm * max(0.02, 0.5 * (1 + math.cos(math.pi * part)))
+        )
+        now = time.monotonic()
+        trainer.seconds, last = trainer.seconds + now - last, now
+        if trainer.num_steps % 25 == 0:
             unit, duration, right = sums / 25
-            print(
-                f"{count}: units {unit:.3f} ({right:.1%} right), durations {duration:.3f}, {part:.0%}",
-                flush=True,
-            )
+            shares = f"units {unit:.3f} ({right:.1%} right), durations {duration:.3f}"
+            print(f"{trainer.num_steps}: {shares}, {part:.0%}", flush=True)
             sums[:] = 0
-        if time.monotonic() - saved > 120:
+        if now - saved > SAVE_EVERY_S:
             trainer.save(table)
             print(trainer.check(held_out), flush=True)
             saved = time.monotonic()
@@ -360,7 +395,7 @@ def main() -> None:
     )
     parser.add_argument("--set", default="target")
     parser.add_argument("--clips", type=int, help="of each language")
-    parser.add_argument("--minutes", type=float, default=12.0)
+    parser.add_argument("--minutes", type=float, default=12.0, help="in all")
     parser.add_argument("--start-from", type=Path, help="work folder of an earlier run")
     args = parser.parse_args()
     torch.set_num_threads(1)
@@ -371,7 +406,8 @@ def main() -> None:
     held_out = [s for found, n in zip(by_language, num_held_out, strict=True) for s in found[:n]]
     sentences = [s for found, n in zip(by_language, num_held_out, strict=True) for s in found[n:]]
     print(f"{len(sentences)} sentences, {len(held_out)} held out", flush=True)
-    trainer = Trainer(args.work / "t2u", wanted_units(args.work))
+    learnt = fingerprint((args.main or args.work) / "main" / "weights.safetensors")
+    trainer = Trainer(args.work / "t2u", wanted_units(args.work), learnt)
     if args.start_from and trainer.is_fresh:
         trainer.start_from(args.start_from / "t2u", corpus.tables.char_to_id)
     train(trainer, sentences, held_out, args.minutes, corpus.tables.char_to_id)

@@ -24,6 +24,7 @@ from seamless_stream.models.seamless_m4t.config import SeamlessM4TConfig
 from seamless_stream.models.seamless_m4t.vocoder import Vocoder
 from tools.phrasebook.carry import carry_all, first_rows
 from tools.phrasebook.corpus import DEFAULT_WORK
+from tools.phrasebook.files import cut_log, fingerprint, save_arrays
 from tools.phrasebook.recipe import LANGUAGES
 from tools.phrasebook.shards import ClipSet
 from tools.phrasebook.units import NUM_UNITS, UNIT_SAMPLES, levelled, load_units, units_path
@@ -100,17 +101,23 @@ class UnitClips:
         return units[start : start + count], samples
 
 
-def read_units(path: Path) -> list[np.ndarray]:
-    """Units of the clips of a set; nothing where there is no file yet."""
+def read_units(path: Path, inventory: str = "") -> list[np.ndarray]:
+    """Units of the clips of a set; nothing where there is no file yet, or one of another inventory.
+
+    A file that does not say of which inventory it is, is taken.
+    """
     if not path.exists():
         return []
     with np.load(path) as data:
+        if inventory and "inventory" in data and str(data["inventory"]) != inventory:
+            return []
         return np.split(data["units"], np.cumsum(data["counts"])[:-1])
 
 
-def write_units(path: Path, units: list[np.ndarray]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    np.savez(path, units=np.concatenate(units), counts=np.array([len(u) for u in units]))
+def write_units(path: Path, units: list[np.ndarray], inventory: str = "") -> None:
+    """With the fingerprint of the inventory, where it matters later."""
+    named = {"inventory": np.array(inventory)} if inventory else {}
+    save_arrays(path, units=np.concatenate(units), counts=np.array([len(u) for u in units]), **named)
 
 
 def guessed_path(work: Path, name: str, language: str) -> Path:
@@ -119,15 +126,17 @@ def guessed_path(work: Path, name: str, language: str) -> Path:
 
 
 def encode_set(work: Path, name: str, language: str, limit: int | None = None) -> UnitClips:
-    """Units of a set, kept in W/units/<set>/<lang>.npz; clips that are new since are added."""
+    """Units of a set, kept in W/units/<set>/<lang>.npz; clips that are new since are added, and all are encoded again
+    where the inventory has changed."""
     speech = ClipSet(work / "speech" / name / language)
     path = work / "units" / name / f"{language}.npz"
-    units = read_units(path)
+    inventory = fingerprint(units_path(work, language))
+    units = read_units(path, inventory)
     wanted = min(len(speech), limit or len(speech))
     if len(units) < wanted:
         model = load_units(units_path(work, language))
         units += [np.array(model.units_of(speech.samples(i)), np.int16) for i in range(len(units), wanted)]
-        write_units(path, units)
+        write_units(path, units, inventory)
     return UnitClips(speech, LANGUAGES.index(language), units[:wanted])
 
 
@@ -183,6 +192,7 @@ class Trainer:
         for name, part in self._parts().items():
             part.load_state_dict(state[name])
         self.num_steps, self.seconds = state["num_steps"], state["seconds"]
+        cut_log(self.folder / "log.csv", self.num_steps)
 
     def start_from(self, earlier: Path) -> None:
         """Averaged weights and judges in another run's folder, perhaps of fewer languages: its units are the first of

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from tools.phrasebook.corpus import DEFAULT_WORK
+from tools.phrasebook.files import save_arrays
 from tools.phrasebook.recipe import LANGUAGES
 from tools.phrasebook.shards import ClipSet
 
@@ -131,8 +132,7 @@ class UnitModel:
         return (nearest(features, torch.from_numpy(self.centroids)) + self.first).tolist()
 
     def save(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(
+        save_arrays(
             path,
             mean=self.mean,
             projection=self.projection,
@@ -203,9 +203,17 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=DEFAULT_WORK)
     parser.add_argument("--set", default="target")
     parser.add_argument("--languages", nargs="+", choices=LANGUAGES, default=LANGUAGES)
+    parser.add_argument(
+        "--again",
+        action="store_true",
+        help="also what is fitted already; vocoder and T2U must then begin anew",
+    )
     args = parser.parse_args()
     torch.set_num_threads(1)
     for language in args.languages:
+        if units_path(args.work, language).exists() and not args.again:
+            print(f"{language}: fitted already")
+            continue
         started = time.monotonic()
         speech = ClipSet(args.work / "speech" / args.set / language)
         clips = [levelled(speech.samples(i)) for i in range(min(FIT_CLIPS, len(speech)))]
