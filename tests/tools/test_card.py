@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from tools.phrasebook.card import listed, write
+from tools.phrasebook.run_log import START_FILE, note_start
 from tools.phrasebook.shards import ClipWriter
-from tools.phrasebook.train import START_FILE
 
 
 @pytest.fixture
@@ -43,8 +43,9 @@ def test_a_checkpoint_of_two_languages_is_described_as_such(work: Path) -> None:
     assert "language: [en, es]" in card and "in English and Spanish:" in card
     assert "| seen | eng | spa | 87.3 | 74.0 | – | – |" in card
     assert "Its two voices" in card and "Kokoro" not in card
-    assert "20 steps in 2.0 h on one to two CPU cores: width" in card
-    assert "`make phrasebook` now trains English, Spanish, French and German" in card
+    assert "20 steps in 2.0 h: width" in card and "The options of its first 20 steps were not kept." in card
+    assert "`make phrasebook` trains English, Spanish, French and German together and from nothing" in card
+    assert "not measured" not in card
 
 
 def test_a_checkpoint_of_four_says_what_it_began_from_and_whose_voices_spoke(work: Path) -> None:
@@ -55,15 +56,36 @@ def test_a_checkpoint_of_four_says_what_it_began_from_and_whose_voices_spoke(wor
     rows = [heard(code) for code in ("deu", "eng", "fra", "spa")]
     card = write(work, 10, rows)
     assert "in English, Spanish, French and German:" in card
-    assert (
-        "10 steps in 1.0 h on one to two CPU cores, after 13700 steps in 8.6 h with English and Spanish only"
-        in card
-    )
+    assert "10 steps in 1.0 h, after 13700 steps in 8.6 h with English and Spanish only" in card
+    assert "The options of the earlier run were not kept." in card
     assert "Kokoro has no German voice" in card and "SIWIS" in card
     assert (
         "| unseen | deu | 1 | 0.00 |" in card and "| kokoro-de-em_santa | deu | Apache-2.0 | unseen |" in card
     )
-    assert "has grown since" not in card
+
+
+def test_every_start_of_the_run_is_in_the_table_until_the_exported_step(work: Path) -> None:
+    options = {"work": work, "steps": 9000, "favour": ["fra"], "start_from": None, "sets": "train1,train2:2"}
+    note_start(work / "main", 0, options, "2 CPU threads")
+    note_start(work / "main", 4, options, "2 CPU threads")  # only resumed
+    note_start(work / "main", 10, options | {"favour": []}, "a GPU")
+    note_start(work / "main", 20, options, "a GPU")
+    card = write(work, None, [heard("eng"), heard("spa")])
+    first, second = (line for line in card.splitlines() if line.startswith("| this one"))
+    assert first == "| this one | 0 | 2 CPU threads | `--steps 9000 --favour fra --sets train1,train2:2` |"
+    assert second.startswith("| this one | 10 | a GPU |") and "favour" not in second
+    assert "not kept" not in card
+
+
+def test_pairs_that_nobody_measured_are_named_and_what_is_known_of_the_words_of_people(work: Path) -> None:
+    speak(work, "train1", "eng", "pico-en-GB")
+    rows = [heard("eng", s2tt_spa_bleu=80.0, s2tt_fra_bleu=80.0), heard("spa"), heard("fra")]
+    card = write(work, None, rows)
+    assert "Trained but not measured is translation between Spanish and French." in card
+    assert "synthetic voices were" not in card
+    spoken = {"set": "t2st", "target": "eng", "clips": 3, "speech_wer": 9.0, "voice_wer": 4.0}
+    card = write(work, None, [*rows, heard("eng") | {"set": "human"}, spoken])
+    assert "the same words in synthetic voices were" in card and "so its errors of translation are" in card
 
 
 def test_listed() -> None:

@@ -8,16 +8,18 @@ measured is not in the card.
 
 import argparse
 import csv
+import itertools
 import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from tools.phrasebook.build import Scale
 from tools.phrasebook.corpus import DEFAULT_WORK
 from tools.phrasebook.recipe import CONFIG, LANGUAGES, read_phrases
+from tools.phrasebook.run_log import LOG_FILE, START_FILE, read_starts
 from tools.phrasebook.shards import read_index
-from tools.phrasebook.train import START_FILE
 from tools.phrasebook.voices import VOICES
 
 NAMES = {"eng": "English", "spa": "Spanish", "fra": "French", "deu": "German"}
@@ -45,20 +47,35 @@ float32.
 LIMITS = """## Limits, said plainly
 
 - Sentences outside its grammar come out as the nearest phrasebook sentence, fluently and wrongly.
-- It was trained on synthetic voices. Real voices work worse than the table's unseen voices, see the row `human`.
+- It was trained on synthetic voices and has heard no person{human}.
 - Its {count} voices are synthetic (SVOX Pico) and are rebuilt from 20 ms units; intelligible at best, not pleasant.
 {notes}- Not for medical, legal or safety-relevant use.
 
-## Reproduce
+## Train one like it
 
 ```sh
-make phrasebook                                              # everything, from the grammar to this card
-python -m tools.phrasebook.evaluate --parts text speech human  # the table
+make phrasebook                         # everything, from the grammar to a card like this one
+python -m tools.phrasebook.evaluate     # the tables
 ```
+
+`make phrasebook` trains {trained} together and from nothing, with `--steps {steps}` and otherwise the defaults of
+`tools/phrasebook/train.py`. How this checkpoint came about is said above, under "Training".
 """
 
-GROWN = """
-The recipe has grown since: `make phrasebook` now trains {names}, the table is of this checkpoint as it is.
+RESULTS = """## Results
+
+Greedy, clean audio, no recording of it trained on. Word error rate (WER), BLEU, and how often the model says rightly
+which language it hears, in %.
+"""
+SETS = {
+    "seen": "unseen sentences, voices of the training",
+    "unseen": "unseen sentences, and voices that were never trained on; of their engines some were, in other voices",
+    "human": "single words (numbers, days, months) read by people, from Debian's asterisk-core-sounds; the recordings "
+    "were not trained on, the same words in synthetic voices were",
+}
+SPOKEN = """
+Error rates of spoken output are counted against the text that the model itself wrote, so its errors of translation are
+not in them; of the target voice, against what it was to say.
 """
 
 # Of which voices something must be said: the start of their names -> the sentence.
@@ -84,76 +101,106 @@ def percent(row: dict[str, Any], name: str) -> str:
     return f"{row[name]:.1f}" if name in row else "–"
 
 
+def table(columns: str, rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lines of Markdown; `columns` by bars."""
+    names = columns.split("|")
+    return [f"| {' | '.join(cells)} |" for cells in (names, ["---"] * len(names), *rows)]
+
+
+def unmeasured(heard: Sequence[dict[str, Any]], languages: Sequence[str]) -> str:
+    """A sentence on the pairs whose translation nobody measured, where there are any."""
+    pairs = itertools.combinations(languages, 2)
+    done = {(row["source"], code) for row in heard for code in languages if f"s2tt_{code}_bleu" in row}
+    left = [f"{NAMES[a]} and {NAMES[b]}" for a, b in pairs if not done & {(a, b), (b, a)}]
+    return f"Trained but not measured is translation between {'; '.join(left)}.\n" if left else ""
+
+
 def results(rows: list[dict[str, Any]]) -> str:
     """The tables of what was measured."""
-    lines = [
-        "## Results",
-        "",
-        "Greedy, clean audio, nothing of it trained on. Word error rate (WER), BLEU, and how often the",
-        "model says rightly which language it hears, in %.",
-        "",
-    ]
-    lines += ["| set | spoken | clips | ASR WER | language known |", "|---|---|---|---|---|"]
     heard = [row for row in rows if "source" in row]
-    for row in heard:
-        cells = [row["set"], row["source"], str(row["clips"])]
-        cells += [percent(row, "asr_wer"), percent(row, "language_right")]
-        lines.append(f"| {' | '.join(cells)} |")
-    lines += ["", "| set | from | to | speech translation BLEU | exact | text translation BLEU | exact |"]
-    lines += ["|---|---|---|---|---|---|---|"]
-    for row, target in ((row, code) for row in heard for code in LANGUAGES if f"s2tt_{code}_bleu" in row):
-        cells = [row["set"], row["source"], target]
-        cells += [
-            percent(row, f"{task}_{target}_{what}") for task in ("s2tt", "t2tt") for what in ("bleu", "exact")
+    lines = [RESULTS]
+    cells = [
+        [
+            row["set"],
+            row["source"],
+            str(row["clips"]),
+            percent(row, "asr_wer"),
+            percent(row, "language_right"),
         ]
-        lines.append(f"| {' | '.join(cells)} |")
-    lines += [
-        "",
-        "`seen`: unseen sentences, voices of the training; `unseen`: unseen sentences, voices and engines never",
+        for row in heard
     ]
-    lines += [
-        "trained on; `human`: single words (numbers, days, months) read by people, from Debian's asterisk-core-sounds."
+    lines += [*table("set|spoken|clips|ASR WER|language known", cells), ""]
+    cells = [
+        [row["set"], row["source"], target]
+        + [percent(row, f"{task}_{target}_{what}") for task in ("s2tt", "t2tt") for what in ("bleu", "exact")]
+        for row, target in itertools.product(heard, LANGUAGES)
+        if f"s2tt_{target}_bleu" in row
     ]
+    lines += table("set|from|to|speech translation BLEU|exact|text translation BLEU|exact", cells)
+    lines += ["", unmeasured(heard, languages_of(rows))]
+    lines += [f"- `{name}`: {text}." for name, text in SETS.items() if any(r["set"] == name for r in rows)]
     signatures = {row["signature"] for row in rows if "signature" in row}
-    lines += [f"sacrebleu: `{'`, `'.join(sorted(signatures))}`.", ""]
+    lines += ["", f"sacrebleu: `{'`, `'.join(sorted(signatures))}`.", ""]
     speech = [row for row in rows if "speech_wer" in row]
     if speech:
-        lines += [
-            "| spoken output | clips | WER by Whisper base | the target voice itself |",
-            "|---|---|---|---|",
+        cells = [
+            [row["target"], str(row["clips"]), percent(row, "speech_wer"), percent(row, "voice_wer")]
+            for row in speech
         ]
-        for row in speech:
-            cells = [row["target"], str(row["clips"]), percent(row, "speech_wer"), percent(row, "voice_wer")]
-            lines.append(f"| {' | '.join(cells)} |")
-        lines.append("")
+        lines += [*table("spoken output|clips|WER by Whisper base|the target voice itself", cells), SPOKEN]
     return "\n".join(lines)
+
+
+def starts(work: Path, step: int) -> list[str]:
+    """With which options the run was started, up to this step, and the run before it, as far as that was kept."""
+    path = work / "main" / START_FILE
+    before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+    own = [start for start in read_starts(work / "main") if start["step"] < step]
+    unknown = own[0]["step"] if own else step
+    lines = [f"The options of its first {unknown} steps were not kept."] if unknown else []
+    if before and not before.get("starts"):
+        lines.append("The options of the earlier run were not kept.")
+    rows = [["earlier", start] for start in before.get("starts", [])] if before else []
+    rows += [["this one", start] for start in own]
+    cells = [[run, str(s["step"]), s["machine"], f"`{spelled(s['options'])}`"] for run, s in rows]
+    columns = "run|from step|on|options of `tools/phrasebook/train.py`"
+    return [*lines, "", *([*table(columns, cells), ""] if cells else [])]
+
+
+def spelled(options: dict[str, Any]) -> str:
+    """As on a command line."""
+    words = []
+    for name, value in options.items():
+        values = value if isinstance(value, list) else [value]
+        words += [f"--{name.replace('_', '-')} {' '.join(map(str, values))}"] if values else []
+    return " ".join(words)
 
 
 def training(work: Path, step: int | None) -> str:
     """Architecture, steps and amounts of speech, as the logs have them."""
-    with open(work / "main" / "log.csv") as file:
-        rows = [row for row in csv.DictReader(file) if step is None or int(row["step"]) <= step]
-    last = rows[-1]
+    with open(work / "main" / LOG_FILE) as file:
+        logged = [row for row in csv.DictReader(file) if step is None or int(row["step"]) <= step]
+    last = logged[-1]
     lines = ["## Training", "", "![loss and held-out quality](curves.png)", ""]
     lines.append(
-        f"{last['step']} steps in {int(last['seconds']) / 3600:.1f} h on one to two CPU cores{earlier(work)}: width"
+        f"{last['step']} steps in {int(last['seconds']) / 3600:.1f} h{earlier(work)}: width"
         f" {CONFIG.hidden_size}, {CONFIG.speech_encoder_layers} conformer, {CONFIG.encoder_layers} text encoder and"
         f" {CONFIG.decoder_layers} decoder layers; attention chunks of"
         f" {CONFIG.speech_encoder_chunk_size} stacked frames with {CONFIG.speech_encoder_left_chunk_num} chunks to the"
         " left, so cached incremental encoding is exact."
     )
+    lines += starts(work, int(last["step"]))
     sentences = len(read_phrases(work / "corpus" / "train.jsonl"))
     lines += [
-        "",
         f"{sentences} training sentences per language from the grammar in `tools/phrasebook/grammar`.",
         "",
     ]
-    lines += ["| speech | language | clips | hours |", "|---|---|---|---|"]
+    rows = []
     for directory in sorted((work / "speech").glob("*/*")):
         clips = read_index(directory)
         hours = sum(clip.length for clip in clips) / 16_000 / 3600
-        lines.append(f"| {directory.parent.name} | {directory.name} | {len(clips)} | {hours:.2f} |")
-    return "\n".join([*lines, ""])
+        rows.append([directory.parent.name, directory.name, str(len(clips)), f"{hours:.2f}"])
+    return "\n".join([*lines, *table("speech|language|clips|hours", rows), ""])
 
 
 def earlier(work: Path) -> str:
@@ -177,10 +224,9 @@ def speakers(work: Path) -> dict[str, set[str]]:
 
 def voices(used: dict[str, set[str]]) -> str:
     """The table of voices with their licences."""
-    lines = ["## Voices and licences", "", "| voice | language | licence | sets |", "|---|---|---|---|"]
-    for voice in sorted(used):
-        facts = VOICES[voice]
-        lines.append(f"| {voice} | {facts.language} | {facts.licence} | {', '.join(sorted(used[voice]))} |")
+    facts = {voice: VOICES[voice] for voice in sorted(used)}
+    rows = [[name, v.language, v.licence, ", ".join(sorted(used[name]))] for name, v in facts.items()]
+    lines = ["## Voices and licences", "", *table("voice|language|licence|sets", rows)]
     credits = [text for name, text in CREDITS.items() if any(voice.endswith(name) for voice in used)]
     lines += [
         "",
@@ -195,16 +241,12 @@ def write(work: Path, step: int | None, rows: list[dict[str, Any]]) -> str:
     languages, used = languages_of(rows), speakers(work)
     codes, names = ", ".join(CODES[code] for code in languages), listed([NAMES[code] for code in languages])
     notes = [f"- {text}\n" for start, text in NOTES.items() if any(voice.startswith(start) for voice in used)]
-    grown = GROWN.format(names=listed([NAMES[code] for code in LANGUAGES]))
-    return "\n".join(
-        [
-            HEAD.format(codes=codes, names=names),
-            results(rows),
-            training(work, step),
-            voices(used),
-            LIMITS.format(count=COUNTS[len(languages)], notes="".join(notes)),
-        ]
-    ) + (grown if len(languages) < len(LANGUAGES) else "")
+    trained, steps = listed([NAMES[code] for code in LANGUAGES]), Scale().steps
+    human = "; how it hears people say single words is in the row `human`"
+    limits = {"count": COUNTS[len(languages)], "notes": "".join(notes), "trained": trained, "steps": steps}
+    limits["human"] = human if any(row["set"] == "human" for row in rows) else ""
+    parts = [HEAD.format(codes=codes, names=names), results(rows), training(work, step), voices(used)]
+    return "\n".join([*parts, LIMITS.format(**limits)])
 
 
 def main() -> None:
@@ -215,7 +257,9 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--step", type=int, help="of the exported weights, where training went on since")
     options = parser.parse_args()
-    rows = json.loads((options.work / "evaluation.json").read_text())
+    rows = json.loads((options.work / "evaluation.json").read_text(encoding="utf-8"))
+    if not any(row["set"] == "seen" for row in rows):
+        raise SystemExit("evaluation.json must have the part `text`: python -m tools.phrasebook.evaluate")
     card = write(options.work, options.step, rows)
     (options.output / "README.md").write_text(card, encoding="utf-8")
     shutil.copy(options.work / "main" / "curves.png", options.output / "curves.png")
