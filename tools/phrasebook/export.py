@@ -2,9 +2,8 @@
 
     python -m tools.phrasebook.export --work DIR --output seamless_stream/checkpoints/phrasebook
 
-Takes `main/weights.safetensors`, `t2u/t2u.safetensors` and `vocoder/vocoder.safetensors`; a part that is not trained
-is left out (`--text-only` says so on purpose), and the checkpoint then loads for text tasks only. Weights are stored as
-float16 (half the size); `config.json` says float32, which is what both loaders then compute in.
+Takes `main/weights.safetensors`, `t2u/t2u.safetensors` and `vocoder/vocoder.safetensors`. Weights are stored as float16
+(half the size); `config.json` says float32, which is what both loaders then compute in.
 """
 
 import argparse
@@ -34,25 +33,22 @@ POINTWISE = (
 SPEECH_PARTS = ("t2u", "vocoder")
 
 
-def collect(work: Path, text_only: bool) -> dict[str, Tensor]:
+def collect(work: Path) -> dict[str, Tensor]:
     """All trained tensors by our names."""
     tensors = dict(load_file(work / "main" / "weights.safetensors"))
-    if not text_only:
-        for part in SPEECH_PARTS:
-            trained = load_file(work / part / f"{part}.safetensors")
-            tensors |= {
-                name if name.startswith(f"{part}.") else f"{part}.{name}": t for name, t in trained.items()
-            }
+    for part in SPEECH_PARTS:
+        trained = load_file(work / part / f"{part}.safetensors")
+        tensors |= {
+            name if name.startswith(f"{part}.") else f"{part}.{name}": t for name, t in trained.items()
+        }
     return tensors
 
 
-def check_complete(tensors: dict[str, Tensor], config: SeamlessM4TConfig, text_only: bool) -> None:
+def check_complete(tensors: dict[str, Tensor], config: SeamlessM4TConfig) -> None:
     """Every parameter of the architecture is there with its shape, and nothing else."""
-    parts = frozenset({"speech_encoder", "text_encoder", "text_decoder"}) | (
-        frozenset() if text_only else set(SPEECH_PARTS)
-    )
+    parts = frozenset({"speech_encoder", "text_encoder", "text_decoder", *SPEECH_PARTS})
     with torch.device("meta"):
-        wanted = {name: tuple(p.shape) for name, p in Network(config, frozenset(parts)).named_parameters()}
+        wanted = {name: tuple(p.shape) for name, p in Network(config, parts).named_parameters()}
     found = {name: tuple(t.shape) for name, t in tensors.items()}
     wrong = sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
     if wrong:
@@ -85,7 +81,7 @@ def generation_json(text: Text, char_to_id: dict[str, int]) -> dict[str, Any]:
     pieces = {OFFSET + i: text.pieces.id_to_piece(i) for i in range(len(text.pieces))}
     pieces |= {0: "<pad>", 1: "<unk>", 2: "<s>", 3: "</s>"}
     pieces |= {text.language_id(lang): f"__{lang}__" for lang in LANGUAGES}
-    tables: dict[str, Any] = {
+    return {
         "bos_token_id": 2,
         "decoder_start_token_id": CONFIG.decoder_start_token_id,
         "eos_token_id": 3,
@@ -93,15 +89,11 @@ def generation_json(text: Text, char_to_id: dict[str, int]) -> dict[str, Any]:
         "max_new_tokens": 64,
         "text_decoder_lang_to_code_id": {lang: text.language_id(lang) for lang in LANGUAGES},
         "decoder_names_source": True,  # see `Capabilities.names_source`
+        "t2u_lang_code_to_id": {lang: SPECIAL_UNITS + i for i, lang in enumerate(LANGUAGES)},
+        "vocoder_lang_code_to_id": {lang: i for i, lang in enumerate(LANGUAGES)},
+        "id_to_text": {str(i): piece for i, piece in sorted(pieces.items())},
+        "char_to_id": char_to_id,
     }
-    if char_to_id:
-        tables |= {
-            "t2u_lang_code_to_id": {lang: SPECIAL_UNITS + i for i, lang in enumerate(LANGUAGES)},
-            "vocoder_lang_code_to_id": {lang: i for i, lang in enumerate(LANGUAGES)},
-            "id_to_text": {str(i): piece for i, piece in sorted(pieces.items())},
-            "char_to_id": char_to_id,
-        }
-    return tables
 
 
 def tokenizer_json() -> dict[str, Any]:
@@ -134,14 +126,14 @@ PREPROCESSOR: dict[str, Any] = {
 }
 
 
-def write(output: Path, work: Path, text_only: bool) -> None:
+def write(output: Path, work: Path) -> None:
     """The whole directory; the model card and other files that are already there stay."""
     output.mkdir(parents=True, exist_ok=True)
-    config = CONFIG if text_only else with_speech(CONFIG, work)
-    tensors = collect(work, text_only)
-    check_complete(tensors, config, text_only)
+    config = with_speech(CONFIG, work)
+    tensors = collect(work)
+    check_complete(tensors, config)
     text = Text(work / "main" / "sentencepiece.bpe.model")
-    char_to_id = {} if text_only else json.loads((work / "t2u" / "char_to_id.json").read_text())
+    char_to_id = json.loads((work / "t2u" / "char_to_id.json").read_text(encoding="utf-8"))
     save_file(to_checkpoint(tensors), output / "model.safetensors", metadata={"format": "pt"})
     documents = {
         "config.json": config_json(config),
@@ -168,11 +160,8 @@ def main() -> None:
     )
     parser.add_argument("--work", type=Path, default=DEFAULT_WORK)
     parser.add_argument("--output", type=Path, required=True)
-    parser.add_argument(
-        "--text-only", action="store_true", help="without the text-to-unit model and the vocoder"
-    )
     options = parser.parse_args()
-    write(options.output, options.work, options.text_only)
+    write(options.output, options.work)
 
 
 if __name__ == "__main__":
