@@ -178,13 +178,13 @@ def main() -> None:
     speaker = Speaker(session, talk(track, options.minutes), 0.0)
     clock, lags = Clock(TIMERS[options.timer]), Lags()
     minutes = Minutes(speaker, engine, clock, lags)
-    print(f"{options.policy}, {torch.get_num_threads()} threads\n\n{HEADER}")
+    print(f"{options.policy}, {torch.get_num_threads()} threads; speech: {track.name}\n\n{HEADER}")
     play(engine, [speaker], clock, lags, minutes.watch)
     is_fine, text = verdict(minutes.found)
     print(f"\n{text}")
     if options.json:
-        rows = [asdict(minute) for minute in minutes.found]
-        options.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+        figures = {"speech": track.name, "minutes": [asdict(minute) for minute in minutes.found]}
+        options.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     raise SystemExit(not is_fine)
 
 

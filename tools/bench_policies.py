@@ -2,7 +2,8 @@
 
     python -m tools.bench_policies [--output out/policies] [--minutes 2] [--count 3] [--timer cpu] [--plot FILE]
 
-Plays, logs and scores by `seamless-stream evaluate`; what is in the output already is not run again. Writes a table
+Plays, logs and scores by `seamless-stream evaluate`; what is in the output already is not run again, and an output of
+other weights, speech or options is refused. Writes a table
 and a plot, and says whether AlignAtt lies on or above the curves of the others, and whether it has an average lag
 under 1.5 s at no more than 3 BLEU below waiting for the end of the segment.
 """
@@ -18,7 +19,11 @@ import numpy as np
 from seamless_stream.cli import main as seamless_stream
 from seamless_stream.evaluation.plot import plot
 from seamless_stream.evaluation.results import SCORES_NAME, Result, load_results, points, table
+from seamless_stream.models.checkpoint import resolve
+from tools.kept import claim
 from tools.phrasebook.corpus import DEFAULT_WORK
+from tools.phrasebook.files import fingerprint
+from tools.phrasebook.shards import INDEX_NAME
 
 # Policy, the setting that is swept, and its values; `segment` has none.
 CURVES: tuple[tuple[str, str, tuple[int, ...]], ...] = (
@@ -55,6 +60,16 @@ def close_enough(curve: Curve, reference: float) -> tuple[float, float] | None:
     """The best point with a small lag and a small loss."""
     fine = [(lag, bleu) for lag, bleu in curve if lag < MAX_LAG_S and bleu >= reference - MAX_LOSS_BLEU]
     return max(fine, key=lambda point: point[1], default=None)
+
+
+def facts(options: argparse.Namespace) -> dict[str, object]:
+    """What all points of the curves have in common."""
+    index = options.work / "speech" / "seen" / options.source / INDEX_NAME
+    if not index.exists():
+        raise SystemExit(f"{index} must be there: python -m tools.phrasebook.speak --set seen")
+    names = ("model", "source", "target", "minutes", "count", "timer")
+    chosen = {name: getattr(options, name) for name in names}
+    return chosen | {"weights": resolve(options.model).identity, "speech": fingerprint(index)}
 
 
 def make_talks(options: argparse.Namespace) -> Path:
@@ -129,7 +144,7 @@ def parse() -> argparse.Namespace:
 
 def main() -> None:
     options = parse()
-    options.output.mkdir(parents=True, exist_ok=True)
+    claim(options.output, facts(options))
     data = make_talks(options)
     results = [
         evaluate(options, data, policy, key, value)

@@ -121,7 +121,9 @@ async def bench(options: argparse.Namespace) -> float:
             command += ["--clients", str(options.clients)]
             pipe = subprocess.PIPE
             process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe)
-            while not metrics.busy_s:  # noqa: ASYNC110
+            while not metrics.busy_s:
+                if process.returncode is not None:
+                    raise SystemExit(f"The clients' process ended with {process.returncode}.")
                 await asyncio.sleep(0.1)
             await asyncio.sleep(3.0)
             before_s, started_s = metrics.busy_s, time.perf_counter()

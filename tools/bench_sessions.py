@@ -48,6 +48,7 @@ class Track:
 
     samples: np.ndarray
     target: str
+    name: str = ""  # where it is from
 
     def chunks(self, offset_samples: int) -> Iterator[np.ndarray]:
         """From there on, again and again."""
@@ -65,10 +66,12 @@ def load_tracks(work: Path) -> list[Track]:
             found = sentences(work.expanduser(), "seen", source, target)
             samples, _ = join((found[i] for i in rng.permutation(len(found))), TRACK_S, (0.3, 1.5), rng)
             samples += noise(len(samples), None, rng)
+            origin = f"held-out {source}"
         except FileNotFoundError:
             with AudioFile(SAMPLES / name) as file:
                 samples = np.concatenate(list(file.chunks(CHUNK_SAMPLES)))
-        tracks.append(Track(samples, target))
+            origin = f"bundled {name}"
+        tracks.append(Track(samples, target, f"{origin}, {len(samples) / SAMPLE_RATE:.0f} s"))
     return tracks
 
 
@@ -410,7 +413,8 @@ def main() -> None:
     model = load_model(options.model, device="cpu", dtype=torch.float32)
     tracks = load_tracks(options.work)
     run(model, tracks, 1, 4, options.timer, policy, speaks=options.speech)  # the first steps are slow
-    print(f"{options.policy}, {options.seconds:g} s a session, {torch.get_num_threads()} threads\n\n{HEADER}")
+    print(f"{options.policy}, {options.seconds:g} s a session, {torch.get_num_threads()} threads")
+    print(f"speech: {'; '.join(track.name for track in tracks)}\n\n{HEADER}")
     rows = []
     for count in map(int, options.sessions.split(",")):
         rows.append(run(model, tracks, count, options.seconds, options.timer, policy, speaks=options.speech))
@@ -428,7 +432,8 @@ def main() -> None:
             flush=True,
         )
     if options.json:
-        figures = {"rows": [asdict(row) for row in rows], "gains": gains}
+        names = [track.name for track in tracks]
+        figures = {"speech": names, "rows": [asdict(row) for row in rows], "gains": gains}
         options.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
 
 

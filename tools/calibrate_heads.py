@@ -2,10 +2,11 @@
 
     python -m tools.calibrate_heads --work DIR [--clips N] [--output CHECKPOINT]
 
-Speech is transcribed, because there token and sound have the same order: the true end of a token is the last frame of
-its last letter on the best path of the phrasebook's own letter CTC. A head's score is the share of tokens whose frame
-(as `engine.alignment` computes it) lies within two states of that; the best few heads together, as many as score best,
-are the choice. For other checkpoints the same scores need word times from elsewhere.
+For a checkpoint of one's own from tools/phrasebook; the bundled one was trained to look with two heads. Speech is
+transcribed, because there token and sound have the same order: the true end of a token is the last frame of its last
+letter on the best path of the phrasebook's own letter CTC. A head's score is the share of tokens whose frame (as
+`engine.alignment` computes it) lies within two states of that; the best few heads together, as many as score best, are
+the choice. For other checkpoints the same scores need word times from elsewhere.
 """
 
 import argparse
@@ -185,7 +186,7 @@ class Phrasebook:
 
 
 def held_out(work: Path, num_clips: int) -> list[Example]:
-    """The first clips of the held-out set, evenly of both languages."""
+    """The first clips of the held-out set, evenly of each language."""
     phrases = {p["key"]: p for p in read_phrases(work / "corpus" / "seen.jsonl")}
     examples = examples_of(work, ["seen"], phrases)
     by_language = [

@@ -5,7 +5,8 @@
 For every recording each system runs in a process of its own, in an order that turns by one place from recording to
 recording; computing is counted in processor time on one thread. `--peers` is the folder of tools/run_simulstream.py.
 Writes a folder a run as `seamless-stream evaluate`, and peers.md, peers.png, peers.svg. A run that is there already is
-not done again; a system that fails is left out, and its error is in peers.md.
+not done again, and an output of other weights, data or target is refused; a system that fails is left out, and its
+error is in peers.md.
 """
 
 import argparse
@@ -24,6 +25,9 @@ import yaml
 from seamless_stream.evaluation.corpus import Recording, read_corpus
 from seamless_stream.evaluation.plot import plot
 from seamless_stream.evaluation.results import LOG_NAME, Result, finish, latency_name, points
+from seamless_stream.models.checkpoint import resolve
+from tools.kept import claim
+from tools.phrasebook.files import fingerprint
 
 ROOT = Path(__file__).resolve().parents[1]
 PHRASEBOOK = ROOT / "seamless_stream" / "checkpoints" / "phrasebook"
@@ -161,6 +165,13 @@ def markdown(results: Sequence[Result], failures: dict[str, str]) -> str:
     return text + "".join(f"\n{name} did not run: `{error}`\n" for name, error in failures.items())
 
 
+def facts(options: argparse.Namespace) -> dict[str, object]:
+    """What all runs have in common, whatever their number."""
+    chosen = {"to": options.to, "peers": options.peers}
+    weights = resolve(str(options.model)).identity
+    return chosen | {"weights": weights, "data": fingerprint(options.data)}
+
+
 def main() -> None:
     form = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=form)
@@ -175,6 +186,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("out/peers"))
     options = parser.parse_args()
     recordings = read_corpus(options.data)[: options.limit]
+    claim(options.output, facts(options))
     compared, failures = systems(options), dict[str, str]()
     parts = options.output.resolve() / "parts"
     parts.mkdir(parents=True, exist_ok=True)

@@ -8,6 +8,7 @@ greedy tokens are those of the offline model. The states are those at the last g
 
 import argparse
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from seamless_stream.models.seamless_m4t import listening
 from seamless_stream.models.seamless_m4t.listening import Reach
 from seamless_stream.models.seamless_m4t.model import SeamlessM4T
 from seamless_stream.settings import DecodingSettings
+from tools.phrasebook.corpus import DEFAULT_WORK
 
 POSITIONS = (1, 2, 3, 4, 6, 8, 12)
 
@@ -85,13 +87,13 @@ def measure(model: SeamlessM4T, case: Case, clips: list[np.ndarray], language: s
     return f"| {case.name} | {values} | {100 * same / max(1, total):.0f} % |"
 
 
-def read(paths: list[str], limit: int) -> list[np.ndarray]:
+def read(paths: list[str], work: Path, source: str, limit: int) -> list[np.ndarray]:
     """Files given, or held-out clips of the phrasebook."""
     if paths:
         return [np.concatenate(list(AudioFile(path).chunks(16_000)))[: 14 * 16_000] for path in paths]
-    from tools.measure_normalisation import items
+    from tools.measure_normalisation import items  # it needs the packages of the evaluation
 
-    return [item.samples for item in items("seen", "eng", limit)]
+    return [item.samples for item in items(work, "seen", source, limit)]
 
 
 def main() -> None:
@@ -102,12 +104,14 @@ def main() -> None:
     parser.add_argument("files", nargs="*")
     parser.add_argument("--model", default="phrasebook")
     parser.add_argument("--language", default="eng", help="target of the greedy tokens")
+    parser.add_argument("--work", type=Path, default=DEFAULT_WORK, help="of the phrasebook, without files")
+    parser.add_argument("--source", default="eng", help="of the phrasebook's clips")
     parser.add_argument("--clips", type=int, default=20)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     model = load_model(arguments.model, device="cpu", dtype=torch.float32)
     assert isinstance(model, SeamlessM4T)
-    clips = read(arguments.files, arguments.clips)
+    clips = read(arguments.files, arguments.work, arguments.source, arguments.clips)
     print("| mode | " + " | ".join(f"-{p}" for p in POSITIONS) + " | same tokens |")
     print("|---" * (len(POSITIONS) + 2) + "|")
     for case in cases():

@@ -8,7 +8,7 @@ Clips are the phrasebook's (`tools/phrasebook/speak.py`), held out from training
 """
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,11 +20,10 @@ from seamless_stream.models.base import EncoderOutput, Listening
 from seamless_stream.models.registry import load_model
 from seamless_stream.models.seamless_m4t.model import SeamlessM4T
 from seamless_stream.settings import DecodingSettings
+from tools.phrasebook.corpus import DEFAULT_WORK
 from tools.phrasebook.evaluate import Item, spoken, word_error_rate
 from tools.phrasebook.shards import ClipSet
 
-WORK = Path.home() / ".cache" / "seamless_stream" / "phrasebook"
-LANGUAGES = ("eng", "spa")
 ROOM_LEVEL = 0.0005
 PRE_ROLL_SAMPLES, POST_ROLL_SAMPLES = 4_800, 6_400
 BATCH = 20
@@ -38,21 +37,21 @@ def in_room(samples: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return room
 
 
-def items(name: str, language: str, limit: int, clean: bool = False) -> Iterator[Item]:
+def items(work: Path, name: str, language: str, limit: int, clean: bool = False) -> Iterator[Item]:
     """Clips of one set in a room, or as they are between silences."""
     rng = np.random.default_rng(0)
-    for item in spoken(WORK, name, language, limit):
+    for item in spoken(work, name, language, limit):
         padded = np.pad(item.samples, (PRE_ROLL_SAMPLES, POST_ROLL_SAMPLES))
         hiss = (0.1 * ROOM_LEVEL * rng.standard_normal(len(padded))).astype(np.float32)
         yield Item(padded + hiss if clean else in_room(item.samples, rng), item.language, item.text)
 
 
-def print_constants(limit: int) -> None:
+def print_constants(work: Path, languages: Sequence[str], limit: int) -> None:
     """Mean over training clips of the mean, and root of the mean variance, bin by bin."""
     rng = np.random.default_rng(0)
     frames = []
-    for language in LANGUAGES:
-        clips = ClipSet(WORK / "speech" / "train1" / language)
+    for language in languages:
+        clips = ClipSet(work / "speech" / "train1" / language)
         for index in rng.choice(len(clips), limit, replace=False):
             frames.append(fbank(in_room(clips.samples(int(index)).astype(np.float32) / 32_768, rng)))
     mean = np.mean([f.mean(axis=0) for f in frames], axis=0)
@@ -83,10 +82,12 @@ def heard(
     return [part.encoded for part in listened if part.encoded is not None]
 
 
-def measure(model: SeamlessM4T, name: str, limit: int, clean: bool) -> None:
+def measure(
+    model: SeamlessM4T, work: Path, name: str, languages: Sequence[str], limit: int, clean: bool
+) -> None:
     """One row of the table per language."""
-    for language in LANGUAGES:
-        clips = list(items(name, language, limit, clean))
+    for language in languages:
+        clips = list(items(work, name, language, limit, clean))
         [before] = model.listen([model.open_segment(None)], [clips[-1].samples], [True])
         row = []
         for mode, after in ((None, None), ("reencode", None), ("chunked", None), ("chunked", before)):
@@ -108,16 +109,18 @@ def main() -> None:
     parser.add_argument("--constants", action="store_true")
     parser.add_argument("--clean", action="store_true", help="no room noise, and the clips' own level")
     parser.add_argument("--model", default="phrasebook")
+    parser.add_argument("--work", type=Path, default=DEFAULT_WORK, help="of the phrasebook, for its speech")
+    parser.add_argument("--languages", nargs="+", default=["eng", "spa"], help="default: eng spa")
     parser.add_argument("--limit", type=int, default=60, help="clips of each set and language")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     if arguments.constants:
-        return print_constants(arguments.limit)
+        return print_constants(arguments.work, arguments.languages, arguments.limit)
     model = load_model(arguments.model, device="cpu", dtype=torch.float32)
     assert isinstance(model, SeamlessM4T)
     print("| clips | number | exact | reencode, running | chunked, running | chunked, second segment |")
     print("|---|---|---|---|---|---|")
-    measure(model, "seen", arguments.limit, arguments.clean)
+    measure(model, arguments.work, "seen", arguments.languages, arguments.limit, arguments.clean)
 
 
 if __name__ == "__main__":

@@ -80,7 +80,7 @@ def minute_of(client: Client, number: int, size_mb: float, minute_s: float) -> M
 
 def verdict(minutes: Sequence[Minute]) -> tuple[bool, str]:
     """Whether the last minute is as the second was."""
-    second, last = minutes[min(REFERENCE, len(minutes)) - 1], minutes[-1]
+    second, last = minutes[REFERENCE - 1], minutes[-1]
     if second.wait_ms is None or last.wait_ms is None:
         return False, "no speech came to its end in minute 2, or in the last one"
     size_mb, wait_ms = last.rss_mb - second.rss_mb, last.wait_ms - second.wait_ms
@@ -117,11 +117,14 @@ def main(words: Sequence[str] | None = None) -> int:
     """1 where it grew, slowed down or did not finish."""
     form = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=form)
-    parser.add_argument("--minutes", type=int, default=60, help="of speech; default: 60")
+    parser.add_argument("--minutes", type=int, default=60, help="of speech, at least 3; default: 60")
     parser.add_argument("--speed", type=float, default=2.0, help="times real time; default: 2")
     parser.add_argument("--model", default="phrasebook")
     parser.add_argument("--json", type=Path, metavar="FILE")
-    return asyncio.run(run(parser.parse_args(words)))
+    options = parser.parse_args(words)
+    if options.minutes <= REFERENCE:  # it would be compared with itself
+        parser.error(f"--minutes must be above {REFERENCE}, but is {options.minutes}")
+    return asyncio.run(run(options))
 
 
 if __name__ == "__main__":

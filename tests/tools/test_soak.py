@@ -11,7 +11,7 @@ from tests.engine.test_engine import TALK
 from tests.fakes import LevelVad
 from tests.server.serving import running
 from tools.load import Client, Talk
-from tools.soak import Minute, line, soak, verdict
+from tools.soak import Minute, line, main, soak, verdict
 
 
 def test_twenty_seconds_in_five_minutes_of_four(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -39,3 +39,9 @@ def test_the_last_minute_must_be_as_the_second_one_of_the_daemon() -> None:
         replace(same, wait_ms=None),
     ):
         assert not verdict([second, second, worse])[0]
+
+
+def test_a_minute_is_not_compared_with_itself(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--minutes", "2"])
+    assert "must be above 2, but is 2" in capsys.readouterr().err
