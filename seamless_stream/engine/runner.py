@@ -18,6 +18,7 @@ from seamless_stream.engine.decoding import Decoding, Sentence, find_units
 from seamless_stream.engine.segment import Line, LineWatcher, Piece, Segment
 from seamless_stream.engine.speech import Window
 from seamless_stream.engine.voice import Speaking
+from seamless_stream.errors import ModelError
 from seamless_stream.models.base import EncoderMode, EncoderOutput, Listening, SpeechTranslator
 
 
@@ -129,11 +130,17 @@ class Runner:
             for s, unit in zip(batch, units, strict=True)
         ]
         wanted = [window.unit_ids for window in windows if window is not None]
-        vocoded = iter(self.model.vocode(wanted, language, speaker) if wanted else [])
+        vocoded = iter(self._vocode(wanted, language, speaker) if wanted else [])
         none = np.zeros(0, np.float32)
         samples = [none if window is None else next(vocoded) for window in windows]
         self._charge([speaking.segment for speaking in batch], started)
         return list(zip(windows, samples, strict=True))
+
+    def _vocode(self, unit_ids: list[list[int]], language: str, speaker: int) -> list[np.ndarray]:
+        found = self.model.vocode(unit_ids, language, speaker)
+        if not all(np.isfinite(samples).all() for samples in found):
+            raise ModelError("The vocoder must give finite samples, but gave NaN.")
+        return found
 
     @property
     def _reads_end(self) -> bool:
