@@ -81,14 +81,23 @@ def test_planted_upward_import_is_found() -> None:
     assert upward_imports("audio", ast.parse("import seamless_stream.nn.state"))
 
 
-def test_only_the_worker_and_the_client_without_asyncio_start_a_thread() -> None:
+def test_who_starts_threads() -> None:
+    """The model's, the recorder's, that of the client without asyncio, and the one in which a source may wait."""
+    starters = {
+        "Thread",
+        "Timer",
+        "ThreadPoolExecutor",
+        "ProcessPoolExecutor",
+        "to_thread",
+        "run_in_executor",
+    }
+
     def starts_threads(tree: ast.AST) -> bool:
-        return any(
-            isinstance(node, ast.Attribute | ast.Name) and _name(node) == "Thread" for node in ast.walk(tree)
-        )
+        names = (node for node in ast.walk(tree) if isinstance(node, ast.Attribute | ast.Name))
+        return any(_name(node) in starters for node in names)
 
     found = [str(path.relative_to(PACKAGE)) for path, tree in TREES.items() if starts_threads(tree)]
-    assert found == ["client/sync.py", "engine/worker.py"]
+    assert found == ["client/session.py", "client/sync.py", "engine/worker.py", "server/recording.py"]
     assert not users("multiprocessing")
 
 
