@@ -14,7 +14,7 @@ import seamless_stream
 from seamless_stream.engine.engine import Engine
 from seamless_stream.engine.segment import Piece
 from seamless_stream.engine.translator import Translator
-from seamless_stream.events import Event, Final, SegmentEnded, Speech
+from seamless_stream.events import Event, Failed, Final, SegmentEnded, Speech
 from seamless_stream.settings import DecodingSettings, PolicySettings, SessionSettings
 from tests.engine.test_engine import PAUSE, TALK, cut
 from tests.fakes import speech
@@ -109,3 +109,17 @@ def test_segment_too_short_for_the_features_fails_alone(
     translator.engine.close(session)
     assert [type(event).__name__ for event in events if event.segment == 0][1:] == ["Failed", "SegmentEnded"]
     assert isinstance(events[-1], SegmentEnded)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_half_precision_answers_and_speaks(tiny: Path, dtype: str) -> None:
+    """As on an accelerator, the whole way; how near it is to float32 says nothing with random weights."""
+    engine = seamless_stream.load(str(tiny), device="cpu", dtype=dtype).engine
+    events = listen(engine, [TALK])
+    assert not [event for event in events if isinstance(event, Failed)]
+    found = answers(events)
+    assert len(found) == 6 and all(tokens and units for _, _, tokens, units, _ in found)
+    assert all(
+        samples.dtype == np.float32 and np.isfinite(samples).all() for samples in waves(events).values()
+    )
+    assert answers(listen(engine, cut(TALK, 1))) == found

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from seamless_stream.engine.engine import Engine
-from seamless_stream.engine.worker import MAX_INBOX, Worker
-from seamless_stream.errors import LanguageError, ModelError
-from seamless_stream.events import Event
+from seamless_stream.engine.worker import MAX_INBOX, Worker, WorkerSession
+from seamless_stream.errors import AudioError, BusyError, LanguageError, ModelError
+from seamless_stream.events import Event, Final
 from seamless_stream.settings import SessionSettings
-from tests.engine.test_engine import S2ST, TALK, cut, in_order, listen
-from tests.fakes import FakeTranslator
+from tests.engine.test_engine import PAUSE, S2ST, TALK, cut, in_order, listen
+from tests.fakes import FakeTranslator, speech
 
 PATIENCE_S = 30
 
@@ -88,6 +88,41 @@ def test_full_inbox_makes_push_wait_and_then_say_no() -> None:
         assert session.wait(PATIENCE_S)
 
 
+def test_a_source_that_is_faster_than_the_model_waits_and_loses_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("seamless_stream.engine.worker.MAX_BACKLOG_S", 5)
+    engine, sentence = Engine(FakeTranslator()), speech(*[0.3] * 20, *PAUSE)  # 3.2 s of speech in 4.5 s
+    events: list[Event] = []
+    session = WorkerSession(S2ST, events.extend, Worker(engine))
+    assert session.open(engine)
+    for _ in range(10):
+        assert session.push(sentence, timeout_s=0)
+    session.finish(timeout_s=0)
+    positions = []
+    while not session.is_over or session.take_turn(engine):
+        session.take_turn(engine)
+        positions.append(session.progress.position_s * 16_000 / len(sentence))
+        engine.step()
+    assert positions[0] == 2 and positions[-1] == 10
+    assert sum(isinstance(event, Final) for event in events) == 10
+
+
+def test_more_openings_than_can_wait_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("seamless_stream.engine.worker.MAX_OPENINGS", 3)
+    model, ends = SlowTranslator(), queue.Queue[object]()
+    with Worker(Engine(model)) as worker:
+        worker.open(S2ST, lambda new: None).push(TALK)
+        assert model.is_working.wait(PATIENCE_S)
+        waiting = [worker.open_later(S2ST, lambda new: None, ends.put) for _ in range(3)]
+        with pytest.raises(BusyError, match="3 wait for it"):
+            worker.open_later(S2ST, lambda new: None, ends.put)
+        for session in waiting:
+            session.finish()
+        model.gate.set()
+        assert [ends.get(timeout=PATIENCE_S) for _ in waiting] == [None] * 3  # they had their turn
+
+
 def test_failing_callback_ends_its_session_only() -> None:
     events: list[Event] = []
 
@@ -111,7 +146,7 @@ def test_wrong_samples_end_the_session_with_their_error() -> None:
     with Worker(Engine(FakeTranslator())) as worker:
         session = worker.open(S2ST, lambda events: None)
         session.push(np.zeros(100, np.int16))
-        with pytest.raises(Exception, match="float32"):
+        with pytest.raises(AudioError, match="float32"):
             session.wait(PATIENCE_S)
 
 
