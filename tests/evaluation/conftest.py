@@ -33,21 +33,25 @@ def engine() -> Engine:
 
 
 @pytest.fixture
-def talks(tmp_path: Path, engine: Engine) -> Path:
+def talks(tmp_path: Path) -> Path:
+    return write_talks(tmp_path)
+
+
+def write_talks(folder: Path) -> Path:
     """A list of two recordings, three segments; the reference is what the model says to a whole segment."""
-    rows = []
+    engine, rows = Engine(FakeTranslator()), []
     for name, sentences in TALKS.items():
         parts = [speech(0, 0)]
         places = []
         for levels in sentences:
             places.append((sum(map(len, parts)), len(speech(*levels))))
             parts += [speech(*levels), speech(*PAUSE)]
-        wav = tmp_path / f"{name}.wav"
+        wav = folder / f"{name}.wav"
         write_wav(wav, np.concatenate(parts))
         for (start, length), text in zip(places, whole_answers(engine, read(wav)), strict=True):
             place = {"offset": start / 16_000, "duration": length / 16_000}
             rows.append({"wav": f"{name}.wav", **place, "reference": text})
-    path = tmp_path / "talks.yaml"
+    path = folder / "talks.yaml"
     path.write_text(yaml.safe_dump(rows), encoding="utf-8")
     return path
 

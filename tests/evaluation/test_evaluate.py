@@ -12,6 +12,7 @@ from seamless_stream.cli.evaluate import SWEEPS, _runs
 from seamless_stream.cli.parser import parse
 from seamless_stream.engine.translator import Translator
 from seamless_stream.evaluation.plot import Point, plot
+from seamless_stream.evaluation.quality import Recogniser
 from seamless_stream.settings import PolicySettings, Settings
 from tests.fakes import FakeTranslator
 
@@ -63,6 +64,36 @@ def test_segments_on_which_the_model_fails_are_counted_and_the_status(
     assert result["scores"]["num_failed"] == 1
     head, row = capsys.readouterr().out.splitlines()[:2]
     assert (head.split()[-1], row.split()[-1]) == ("failed", "1")
+
+
+def heard_words(samples: np.ndarray) -> str:
+    """What the fake model's voice says: two units of 20 ms a word, whose level is the word's number."""
+    spoken = samples[4_000:-4_000]  # a quarter of a second was added around it
+    levels = np.median(spoken.reshape(-1, 640), axis=1)
+    return " ".join(f"w{round(1000 * level)}" for level in levels)
+
+
+def test_speech_is_scored_by_a_recogniser(talks: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = []
+
+    def open_recogniser(name: str, language: str) -> Recogniser:
+        opened.append((name, language))
+        return heard_words
+
+    monkeypatch.setattr(evaluate, "open_recogniser", open_recogniser)
+    out = talks.parent / "out"
+    words = ["evaluate", "--data", str(talks), "--to", "es", "--output", str(out), "--quiet"]
+    words += ["--speech", "--recogniser", "ears"]
+    assert main([*words, "--policy", "segment", "hold-n"]) == 0
+    assert opened == [("ears", "spa")]  # once for both
+    results = json.loads((out / "results.json").read_text())
+    for result in results:
+        said = result["scores"]["speech"]
+        assert len(said["recognised"]) == 2 and all(said["recognised"])
+        assert said["quality"]["bleu"] == pytest.approx(100) and said["quality"]["error_rate"] == 0
+    assert main([*words, "--rescore"]) == 0
+    again = json.loads((out / "results.json").read_text())
+    assert sorted(again, key=str) == sorted(results, key=str)
 
 
 def test_default_sweeps_are_settings() -> None:

@@ -139,6 +139,22 @@ def test_log_that_was_cut_short_is_refused(engine: Engine, talks: Path) -> None:
         read_log(path)
 
 
+def test_a_log_of_other_recordings_is_not_scored(engine: Engine, talks: Path) -> None:
+    log, (one, two) = play(engine, talks), read_corpus(talks)
+    for listed in ([two, one], [one], [one, two, two]):
+        with pytest.raises(SettingsError, match=f"must be of the {len(listed)} recordings of the list"):
+            score(log, listed, "spa")
+
+
+def test_a_folder_without_scores_is_refused(engine: Engine, talks: Path) -> None:
+    play(engine, talks)
+    with pytest.raises(SettingsError, match=r"must hold a scores\.json .* but holds none"):
+        load_results(talks.parent)
+    (talks.parent / "run100" / "scores.json").write_text('{"name": "x"}')
+    with pytest.raises(SettingsError, match="holds scores that cannot be read"):
+        load_results(talks.parent)
+
+
 def scored(language: str, reference: str, *events: dict[str, object]) -> Scores:
     """Of one short recording of 3 s."""
     times = {"heard_s": 2.5, "elapsed_s": 2.6, "wall_s": 1.0}

@@ -11,10 +11,12 @@ import yaml
 
 from seamless_stream.audio.files import write_wav
 from seamless_stream.cli import evaluate, main
+from seamless_stream.engine.engine import VADS
 from seamless_stream.engine.translator import Translator
 from seamless_stream.evaluation.log import read_log
 from seamless_stream.evaluation.trace import STATUSES, frame_s, status_of
-from tests.fakes import FakeTranslator
+from tests.evaluation.conftest import write_talks
+from tests.fakes import FakeTranslator, LevelVad
 
 DECIDED: dict[str, Any] = {
     "from_s": 1.0,
@@ -31,19 +33,29 @@ DECIDED: dict[str, Any] = {
 }
 
 
-@pytest.fixture
-def page(talks: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+WORDS = ["--to", "es", "--set", "session.policy.first_decode_ms=320", "--quiet"]
+
+
+def use_fakes(patch: pytest.MonkeyPatch) -> None:
+    patch.setitem(VADS, "silero", LevelVad)
     translator = Translator(FakeTranslator(), "fake, tones")
-    monkeypatch.setattr(evaluate, "load_translator", lambda settings, tasks, notes: translator)
-    path = talks.parent / "trace.html"
-    words = ["--set", "session.policy.first_decode_ms=320", "--policy", "alignatt", "hold-n", "--quiet"]
-    out = str(talks.parent / "out")
-    assert main(["evaluate", "--data", str(talks), "--to", "es", "--output", out, *words]) == 0
-    assert main(["evaluate", "--data", str(talks), "--rescore", "--output", out, "--trace", str(path)]) == 4
-    assert (
-        main(["evaluate", "--data", str(talks), "--to", "es", "--output", out, *words, "--trace", str(path)])
-        == 0
-    )
+    patch.setattr(evaluate, "load_translator", lambda settings, tasks, notes: translator)
+
+
+@pytest.fixture
+def fakes(monkeypatch: pytest.MonkeyPatch) -> None:
+    use_fakes(monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of two policies, to be read only."""
+    folder = tmp_path_factory.mktemp("trace")
+    with pytest.MonkeyPatch.context() as patch:
+        use_fakes(patch)
+        words = ["evaluate", "--data", str(write_talks(folder)), *WORDS, "--policy", "alignatt", "hold-n"]
+        path = folder / "trace.html"
+        assert main([*words, "--output", str(folder / "out"), "--trace", str(path)]) == 0
     return path
 
 
@@ -108,10 +120,28 @@ def test_place_of_a_token() -> None:
     assert frame_s(4, DECIDED) is None
 
 
-def test_recordings_without_speech_are_not_on_the_page(
-    page: Path, talks: Path, capsys: pytest.CaptureFixture[str]
+def test_logs_without_explanations_give_no_page(
+    fakes: None, talks: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    silence = talks.parent / "silence.wav"
+    words = [
+        "evaluate",
+        "--data",
+        str(talks),
+        *WORDS,
+        "--policy",
+        "hold-n",
+        "--output",
+        str(talks.parent / "out"),
+    ]
+    assert main(words) == 0
+    assert main([*words, "--rescore", "--trace", str(talks.parent / "trace.html")]) == 4
+    assert "it was made without `--trace`" in capsys.readouterr().err
+
+
+def test_recordings_without_speech_are_not_on_the_page(
+    fakes: None, talks: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page, silence = talks.parent / "trace.html", talks.parent / "silence.wav"
     write_wav(silence, np.zeros(32_000, np.float32))
     mute = {"wav": silence.name, "offset": 0.0, "duration": 2.0, "reference": "nada"}
     rows = [*yaml.safe_load(talks.read_text()), mute]
