@@ -5,7 +5,7 @@
 
 import json
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,12 @@ class Golden:
         return parsed
 
     def ours(self, dtype: torch.dtype) -> Any:
-        return load_model(str(self.directory), device="cpu", dtype=dtype)
+        return _loaded(self.directory, dtype)
+
+
+@cache
+def _loaded(directory: Path, dtype: torch.dtype) -> Any:
+    return load_model(str(directory), device="cpu", dtype=dtype)
 
 
 @pytest.fixture(scope="module")

@@ -341,9 +341,15 @@ def sounds() -> list[np.ndarray]:
 
 def reference_features(samples: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
     """What transformers makes of one utterance: values [1, T, 160] and mask [1, T]."""
+    return _reference_features(samples.tobytes())
+
+
+@cache
+def _reference_features(samples: bytes) -> tuple[torch.Tensor, torch.Tensor]:
     from transformers import SeamlessM4TFeatureExtractor
 
-    extracted = SeamlessM4TFeatureExtractor()(samples, sampling_rate=16_000, return_tensors="pt")
+    heard = np.frombuffer(samples, np.float32)
+    extracted = SeamlessM4TFeatureExtractor()(heard, sampling_rate=16_000, return_tensors="pt")
     return extracted["input_features"], extracted["attention_mask"]
 
 
