@@ -45,10 +45,14 @@ def caches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def hub(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     """A hub on the loopback that holds the tiny checkpoint and a file that nobody needs."""
     with serve(read_files(tiny) | {"original.pt": b"x" * 1000}) as served:
-        monkeypatch.setattr(constants, "ENDPOINT", served.url)
-        template = served.url + "/{repo_id}/resolve/{revision}/{filename}"
-        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+        use_hub(served.url, monkeypatch)
         yield served
+
+
+def use_hub(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(constants, "ENDPOINT", url)
+    template = url + "/{repo_id}/resolve/{revision}/{filename}"
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
 
 
 def refuse_network(*_: object, local_files_only: bool = False, **__: object) -> str:
@@ -186,10 +190,7 @@ def test_offline(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_unreachable_hub(monkeypatch: pytest.MonkeyPatch) -> None:
-    def unreachable(*_: object, **__: object) -> str:
-        raise huggingface_hub.errors.LocalEntryNotFoundError("no connection")
-
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", unreachable)
+    use_hub("http://127.0.0.1:1", monkeypatch)  # where nobody listens
     with pytest.raises(CheckpointError, match="cannot be pulled: the hub cannot be reached"):
         resolve(HUB_ID)
 

@@ -26,8 +26,8 @@ def test_two_clients_finish_and_every_frame_has_its_ack(level_vad: None) -> None
     row = asyncio.run(scenario())
     assert (row.clients, row.finished, row.refused, row.failures) == (2, 2, 0, [])
     assert (row.dropped_s, row.left_out) == (0.0, 0)
-    assert row.finals >= 2 and 0 < row.final_ms[0] <= row.final_ms[3] < 4_000
-    assert 0 <= row.ack_ms[0] <= row.ack_ms[3] < 2_000
+    assert row.finals >= 2 and 0 < row.final_ms[0] <= row.final_ms[3] < 10_000
+    assert 0 <= row.ack_ms[0] <= row.ack_ms[3] < 10_000
     assert "| 2 of 2 |" in line(row)
 
 
