@@ -168,3 +168,4 @@ def test_answers_are_worth_comparing(pair: family.Pair) -> None:
     ours = decode(model.decoder, model.encode(tiny.sounds()), prompt, settings_for(1))
     assert len({token for decoded in ours for token in decoded.token_ids}) >= 6
     assert len({tuple(decoded.token_ids) for decoded in ours}) >= 2
+    assert any(decoded.finished for decoded in ours)

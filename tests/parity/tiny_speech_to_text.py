@@ -60,6 +60,7 @@ VARIANTS = (
     Variant(
         "s2t-untied-mustc-en-de-st",
         {"tie_word_embeddings": False, "conv_kernel_sizes": [3, 7], "encoder_layers": 3},
+        eos_boost=3.0,
         shifted_by=5,
         is_upper_case=True,
     ),
