@@ -41,7 +41,8 @@ def sentences(work: Path, name: str, source: str, target: str) -> list[Sentence]
     phrases = {p["key"]: p["text"] for p in read_phrases(work / "corpus" / f"{name}.jsonl")}
     clips = ClipSet(work / "speech" / name / source)
     found = []
-    for index, key in enumerate(clips.keys):
+    for index in clips.saying({key: text[source] for key, text in phrases.items()}):
+        key = clips.keys[index]
         speech = clips.samples(index).astype(np.float32) / 32768
         speech *= SPEECH_RMS / np.sqrt(np.mean(speech**2))
         found.append(Sentence(speech, phrases[key][source], phrases[key][target], clips.voices[index]))

@@ -22,7 +22,7 @@ def work(tmp_path: Path) -> Path:
 
 def speak(work: Path, name: str, language: str, voice: str) -> None:
     with ClipWriter(work / "speech" / name / language) as writer:
-        writer.append("a", voice, np.ones(16_000, np.int16))
+        writer.append("a", voice, np.ones(16_000, np.int16), "A.")
 
 
 def heard(language: str, **figures: float) -> dict[str, object]:

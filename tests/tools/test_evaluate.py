@@ -33,7 +33,7 @@ def work_of(folder: Path) -> Path:
     (folder / "corpus" / "seen.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
     with ClipWriter(folder / "speech" / "seen" / "eng") as writer:
         for i in range(40):  # the slow voice comes last
-            writer.append(str(i), "quick" if i < 30 else "slow", np.full(10, i, np.int16))
+            writer.append(str(i), "quick" if i < 30 else "slow", np.full(10, i, np.int16), str(i))
     return folder
 
 

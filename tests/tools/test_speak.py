@@ -122,9 +122,21 @@ def test_a_set_is_not_begun_where_a_voice_cannot_speak(work: Path, monkeypatch: 
     jobs = plan(work, "train1", "eng")
     with ClipWriter(work / "speech/train1/eng") as writer:  # who has spoken already is not tried again
         for voice in {job.role.voice: job for job in jobs}.values():
-            writer.append(voice.key, voice.role.voice, np.full(100, 9, np.int16))
+            writer.append(voice.key, voice.role.voice, np.full(100, 9, np.int16), voice.text)
     speak_set(work, "train1", "eng", None, num_jobs=1)  # one clip that fails stops nothing
     assert len(read_index(work / "speech/train1/eng")) == len(jobs) - 1
+
+
+def test_a_corrected_sentence_is_spoken_again(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(speak, "voiced", lambda job, rng: None)
+    monkeypatch.setattr(speak, "make", some_made)
+    speak_set(work, "train1", "spa", None, num_jobs=1)
+    before = read_index(work / "speech/train1/spa")
+    path = work / "corpus/train.jsonl"
+    path.write_text(path.read_text("utf-8").replace("Hola 5.", "Buenas 5."), "utf-8")
+    speak_set(work, "train1", "spa", None, num_jobs=1)
+    [again] = read_index(work / "speech/train1/spa")[len(before) :]
+    assert again.key == "k5" and again.says("Buenas 5.") and not again.says("Hola 5.")
 
 
 def test_a_voice_that_fails_too_often_is_named(work: Path) -> None:

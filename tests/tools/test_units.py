@@ -103,7 +103,7 @@ def test_aligner_learns_durations_of_letters() -> None:
 
 def test_vocoder_learns_from_guessed_units(tmp_path: Path) -> None:
     with ClipWriter(tmp_path / "speech") as writer:
-        writer.append("a", "v", (tone(150, 1.0) * 20_000).astype(np.int16))
+        writer.append("a", "v", (tone(150, 1.0) * 20_000).astype(np.int16), "A.")
     path = guessed_path(tmp_path, "target", "spa")
     write_units(path, [np.full(50, 7, np.int16)])
     clips = UnitClips(ClipSet(tmp_path / "speech"), 1, [np.full(50, 3, np.int16)], read_units(path))

@@ -172,11 +172,12 @@ def align_set(
     model = load_units(units_path(work, language))
     clips = encode_set(work, name, language, limit)
     aligner = Aligner(coarse_classes(model.centroids), model.first)
-    pairs = [
-        (spelled(texts[key]), units.astype(np.int64))
-        for key, units in zip(clips.speech.keys, clips.units, strict=False)
-    ]
-    usable = [i for i, (text, units) in enumerate(pairs) if len(units) >= len(text)]
+    pairs = {
+        i: (spelled(texts[clips.speech.keys[i]]), clips.units[i].astype(np.int64))
+        for i in clips.speech.saying(texts)
+        if i < len(clips.units)
+    }
+    usable = [i for i, (text, units) in pairs.items() if len(units) >= len(text)]
     items = [aligner.item(*pairs[i]) for i in usable]
     aligner.fit(items[:FIT_CLIPS])
     aligner.tables.count(items[:FIT_CLIPS], aligner.align(items[:FIT_CLIPS]))

@@ -80,9 +80,10 @@ def examples_of(work: Path, names: list[str], phrases: dict[str, dict[str, Any]]
                 continue
             for clip in read_index(directory):
                 num_frames = 1 + (clip.length - WINDOW_SAMPLES) // HOP_SAMPLES
-                if clip.key in phrases and MIN_FRAMES <= num_frames <= MAX_FRAMES:
+                text = phrases[clip.key]["text"] if clip.key in phrases else {}
+                if clip.says(text.get(language)) and MIN_FRAMES <= num_frames <= MAX_FRAMES:
                     path = str(directory / SAMPLES_NAME)
-                    found.append(Example(path, clip, language, phrases[clip.key]["text"], num_frames))
+                    found.append(Example(path, clip, language, text, num_frames))
     return found
 
 

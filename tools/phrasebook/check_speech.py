@@ -74,12 +74,18 @@ def distance_of(made: Float32, real: Float32) -> float:
 
 
 def check(
-    speaker: Speaker, corpus: Corpus, model: UnitModel, speech: ClipSet, language: str, mode: str, count: int
+    speaker: Speaker,
+    corpus: Corpus,
+    model: UnitModel,
+    speech: ClipSet,
+    language: str,
+    mode: str,
+    chosen: list[int],
 ) -> tuple[Figure, list[Float32], list[str]]:
-    """Speaks and judges the first `count` clips of a set in one mode."""
+    """Speaks and judges these clips of a set in one mode."""
     made, distances = [], []
-    wanted = [corpus.phrases[key] for key in speech.keys[:count]]
-    for index, texts in enumerate(wanted):
+    wanted = [corpus.phrases[speech.keys[index]] for index in chosen]
+    for index, texts in zip(chosen, wanted, strict=True):
         real = levelled(speech.samples(index))
         if mode == "target":
             made.append(real)
@@ -111,11 +117,13 @@ def main() -> None:
     for language in args.languages:
         model = load_units(units_path(args.work, language))
         speech = ClipSet(args.work / "speech" / args.set / language)
+        texts = {key: text[language] for key, text in corpus.phrases.items()}
+        chosen = speech.saying(texts)[: args.clips]
         for mode in args.modes.split(","):
-            figure, made, heard = check(speaker, corpus, model, speech, language, mode, args.clips)
+            figure, made, heard = check(speaker, corpus, model, speech, language, mode, chosen)
             print(json.dumps(asdict(figure)), flush=True)
-            for key, text in list(zip(speech.keys, heard, strict=False))[:4]:
-                print(f"  {corpus.phrases[key][language]} | {text}")
+            for index, text in list(zip(chosen, heard, strict=True))[:4]:
+                print(f"  {texts[speech.keys[index]]} | {text}")
             if args.listen:
                 _write(args.listen, f"{language}-{mode}", made[:4])
 

@@ -72,7 +72,8 @@ def spoken(work: Path, name: str, language: str, limit: int) -> Iterator[Item]:
     """Clips of a held-out set in a fixed random order: in its own one, the slow engines come last."""
     phrases = {p["key"]: p["text"] for p in read_phrases(work / "corpus" / f"{name}.jsonl")}
     clips = ClipSet(work / "speech" / name / language)
-    for index in np.random.default_rng(0).permutation(len(clips))[:limit]:
+    usable = clips.saying({key: text[language] for key, text in phrases.items()})
+    for index in np.random.default_rng(0).permutation(usable)[:limit]:
         samples = clips.samples(int(index)).astype(np.float32) / 32768
         yield Item(samples, language, phrases[clips.keys[int(index)]])
 
@@ -192,11 +193,11 @@ class Evaluation:
         return rows
 
     def _voice(self, language: str, texts: set[str]) -> Iterator[tuple[str, np.ndarray]]:
-        phrases = {p["key"]: p["text"] for p in read_phrases(self.work / "corpus" / "seen.jsonl")}
+        phrases = read_phrases(self.work / "corpus" / "seen.jsonl")
+        wanted = {p["key"]: p["text"][language] for p in phrases if p["text"][language] in texts}
         clips = ClipSet(self.work / "speech" / "target_heldout" / language)
-        for index, key in enumerate(clips.keys):
-            if key in phrases and phrases[key][language] in texts:
-                yield phrases[key][language], clips.samples(index).astype(np.float32) / 32768
+        for index in clips.saying(wanted):
+            yield wanted[clips.keys[index]], clips.samples(index).astype(np.float32) / 32768
 
 
 def missing(work: Path, parts: Sequence[str], languages: Sequence[str]) -> list[str]:

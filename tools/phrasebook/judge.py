@@ -166,16 +166,16 @@ def main() -> None:
     for language in args.languages:
         texts = {p["key"]: p["text"][language] for p in phrases}
         speech = ClipSet(args.work / "speech" / args.set / language)
-        count = min(args.clips, len(speech))
-        clips = [(speech.samples(i) / 32_768).astype(np.float32) for i in range(count)]
-        wanted = [texts[key] for key in speech.keys[:count]]
+        chosen = speech.saying(texts)[: args.clips]
+        clips = [(speech.samples(i) / 32_768).astype(np.float32) for i in chosen]
+        wanted = [texts[speech.keys[i]] for i in chosen]
         heard = transcribe(clips, language, threads=args.threads)
         rate = word_error_rate(wanted, heard, language)
         print(
             json.dumps(
                 {
                     "language": language,
-                    "clips": count,
+                    "clips": len(chosen),
                     "wer": round(rate, 4),
                     "judge": fingerprint(DEFAULT_FOLDER / MODEL),
                 }

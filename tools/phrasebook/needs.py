@@ -24,9 +24,7 @@ from tools.phrasebook.voices import KOKORO_NAMES, kokoro_folder
 PROGRAMS: Final = {"flite": "flite", "festival": "festival", "espeak-ng": "espeak-ng"}
 FESTIVAL_VOICES: Final = {"ked_diphone": "festvox-kdlpc16k", "cmu_us_slt_arctic_hts": "festvox-us-slt-hts"}
 FESTIVAL_FOLDER: Final = Path("/usr/share/festival/voices")
-MODULES: Final = (
-    "av faster_whisper google hibari jiwer matplotlib onnxruntime py_nanotts sacrebleu scipy".split()
-)
+MODULES: Final = "av faster_whisper hibari jiwer matplotlib onnxruntime py_nanotts sacrebleu scipy".split()
 
 
 def _absent(wanted: Iterable[str], is_there: Callable[[str], object]) -> list[str]:

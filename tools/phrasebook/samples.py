@@ -26,8 +26,8 @@ NOISE_RMS = 0.0005
 def choose(clips: ClipSet, texts: dict[str, str]) -> list[int]:
     """Voices in turn, sentences of middling length, in the order of the set."""
     voices: dict[str, list[int]] = {}
-    for index, key in enumerate(clips.keys):
-        if MIN_WORDS <= len(texts[key].split()) <= MAX_WORDS:
+    for index in clips.saying(texts):
+        if MIN_WORDS <= len(texts[clips.keys[index]].split()) <= MAX_WORDS:
             voices.setdefault(clips.voices[index], []).append(index)
     turns = [
         indices[turn] for turn in range(NUM_SENTENCES) for indices in voices.values() if turn < len(indices)

@@ -4,13 +4,14 @@ A directory holds `samples.i16` and `index.jsonl` with one row per clip. This fi
 after a crash; it does not know voices, phrases or features.
 """
 
+import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Self, TextIO
+from typing import Any, BinaryIO, Self, TextIO
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +25,11 @@ INDEX_NAME = "index.jsonl"
 Samples = npt.NDArray[np.int16]
 
 
+def text_hash(text: str) -> str:
+    """Of what is said in a clip: a key may come to mean another text."""
+    return hashlib.sha1(text.encode()).hexdigest()[:10]
+
+
 @dataclass(frozen=True)
 class Clip:
     """One row of the index; `offset` and `length` count samples."""
@@ -32,6 +38,11 @@ class Clip:
     voice: str
     offset: int
     length: int
+    text_hash: str = ""  # of what is said; empty in rows from before it was kept, which are taken to be right
+
+    def says(self, text: str | None) -> bool:
+        """Whether this is what it says, as far as is known; None is nothing."""
+        return text is not None and self.text_hash in ("", text_hash(text))
 
 
 def read_index(directory: Path) -> list[Clip]:
@@ -41,7 +52,9 @@ def read_index(directory: Path) -> list[Clip]:
         return []
     lines = path.read_bytes().split(b"\n")
     rows = [json.loads(line) for line in lines[:-1]]  # what follows the last newline is empty or torn
-    return [Clip(row["key"], row["voice"], row["offset"], row["num_samples"]) for row in rows]
+    return [
+        Clip(row["key"], row["voice"], row["offset"], row["num_samples"], row.get("text", "")) for row in rows
+    ]
 
 
 class ClipSet:
@@ -60,6 +73,10 @@ class ClipSet:
 
     def __len__(self) -> int:
         return len(self.clips)
+
+    def saying(self, texts: Mapping[str, str]) -> list[int]:
+        """The clips that say what their keys stand for in `texts`, in order."""
+        return [index for index, clip in enumerate(self.clips) if clip.says(texts.get(clip.key))]
 
     def samples(self, index: int) -> Samples:
         """Samples of one clip at 16 kHz, shape [num_samples]."""
@@ -102,8 +119,8 @@ class ClipWriter:
     def __iter__(self) -> Iterator[Clip]:
         return iter(self.clips)
 
-    def append(self, key: str, voice: str, samples: Samples) -> Clip:
-        """Write one clip of shape [num_samples].
+    def append(self, key: str, voice: str, samples: Samples, text: str) -> Clip:
+        """Write one clip of shape [num_samples] that says `text`.
 
         Raises:
             ValueError: wrong dtype or shape, or nothing to write.
@@ -111,10 +128,11 @@ class ClipWriter:
         if samples.dtype != np.int16 or samples.ndim != 1 or len(samples) == 0:
             found = f"{samples.dtype.name} of shape {list(samples.shape)}"
             raise ValueError(f"`samples` must be int16 of shape [n], n > 0, but is {found}.")
-        clip = Clip(key, voice, self.num_samples, len(samples))
+        clip = Clip(key, voice, self.num_samples, len(samples), text_hash(text))
         self._data.write(np.ascontiguousarray(samples).tobytes())
         self._data.flush()
-        row = {"key": key, "voice": voice, "offset": clip.offset, "num_samples": clip.length}
+        row: dict[str, Any] = {"key": key, "voice": voice, "offset": clip.offset, "num_samples": clip.length}
+        row["text"] = clip.text_hash
         self._index.write(json.dumps(row, ensure_ascii=False) + "\n")
         self._index.flush()
         self.clips.append(clip)

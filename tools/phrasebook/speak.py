@@ -259,18 +259,19 @@ def speak_set(work: Path, set_name: str, language: str, num_clips: int | None, n
     """
     jobs = plan(work, set_name, language)[:num_clips]
     with ClipWriter(work / "speech" / set_name / language) as writer:
-        present = {(clip.key, clip.voice) for clip in writer}
+        texts = {job.key: job.text for job in jobs}
+        present = {(clip.key, clip.voice) for clip in writer if clip.says(texts.get(clip.key))}
         missing = [job for job in jobs if (job.key, job.role.voice) not in present]
         new = {job.role.voice: job for job in missing}
-        trials = [new[voice] for voice in new.keys() - {voice for _, voice in present}]
+        trials = [new[voice] for voice in new.keys() - {clip.voice for clip in writer}]
         if trials and (problems := [text for text in _mapped(trial, trials, work, num_jobs) if text]):
             raise SystemExit("\n".join(problems))
         progress = Progress(f"{set_name}/{language}", len(missing))
         for made in _mapped(make, missing, work, num_jobs):
             progress.add(made)
             if made.samples is not None:
-                writer.append(made.job.key, made.job.role.voice, made.samples)
-        present = {(clip.key, clip.voice) for clip in writer}
+                writer.append(made.job.key, made.job.role.voice, made.samples, made.job.text)
+        present = {(clip.key, clip.voice) for clip in writer if clip.says(texts.get(clip.key))}
     progress.show()
     for problem, count in progress.problems.most_common(20):
         print(f"  {count} x {problem}")
