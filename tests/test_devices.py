@@ -5,6 +5,8 @@ The sound systems are tables here; a real PulseAudio is in tests/desk.
 
 import json
 import sys
+from collections.abc import Iterable
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,6 +17,9 @@ from seamless_stream import devices
 from seamless_stream.cli import main
 from seamless_stream.devices import Device, DeviceStream, choose, list_devices
 from seamless_stream.errors import AudioError
+from seamless_stream.events import Speech
+from seamless_stream.sinks.speech import SpeakerSink
+from seamless_stream.sources import DeviceSource
 
 
 class PortAudioError(Exception):
@@ -214,6 +219,35 @@ def test_lost_device_is_noticed_whether_it_stops_or_stalls(
     fake.active = False
     with pytest.raises(AudioError, match="has gone"):
         stream.check()
+
+
+def listens(source: DeviceSource, blocks: Iterable[np.ndarray]) -> None:
+    """Let a microphone's stream give these blocks, and read them."""
+    chunks = source.chunks()
+    source._ring.write(np.zeros((480, source.device.channels), np.float32))
+    next(chunks)  # opens the stream
+    assert source._stream is not None
+    for block in blocks:
+        source._stream._stream.callback(block, len(block), None, SimpleNamespace(input_overflow=False))
+        next(chunks)
+    chunks.close()
+
+
+def test_a_muted_microphone_is_told_once(streams: SimpleNamespace) -> None:
+    second = np.zeros((ALL[0].rate, ALL[0].channels), np.float32)
+    muted, quiet = DeviceSource(ALL[0]), DeviceSource(ALL[0])
+    listens(muted, [second] * 8)
+    assert len(muted.warnings) == 1 and "`Built-in` gives nothing but silence" in muted.warnings[0]
+    listens(quiet, [second, second + 1e-3, *[second] * 7])  # an open one that nobody speaks into
+    assert not quiet.warnings
+
+
+def test_speech_beyond_a_minute_is_left_out_and_told_once(streams: SimpleNamespace) -> None:
+    speaker = SpeakerSink(replace(ALL[0], kind="output"))
+    for segment in range(8):
+        speaker.write(Speech(segment, "spa", np.full(160_000, 0.1, np.float32), 16_000), 0.0)
+    assert speaker.backlog_s == 60.0 and "20.0 s left out" in speaker.report
+    assert speaker.warnings == ["The loudspeaker is 60 s behind: speech is left out, the captions are whole."]
 
 
 def test_brackets_in_a_name_are_shown(

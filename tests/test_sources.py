@@ -1,6 +1,7 @@
-"""Sources: the same samples from a file, a raw pipe and a WAV pipe; pacing on one clock."""
+"""Sources: the same samples from a file, a raw pipe and a WAV pipe of any type; pacing on one clock."""
 
 import io
+import os
 import wave
 from pathlib import Path
 
@@ -56,6 +57,20 @@ def test_wav_pipe_of_another_rate_is_resampled() -> None:
     assert abs(len(heard(wav_bytes(TALK, 8_000))[0]) - 2 * len(TALK)) <= 2
 
 
+@pytest.mark.parametrize(
+    ("subtype", "step"),
+    [("PCM_U8", 2**-7), ("PCM_16", 2**-15), ("PCM_32", 2**-30), ("FLOAT", 2**-23), ("DOUBLE", 2**-23)],
+)
+@pytest.mark.parametrize("container", ["WAV", "WAVEX"])
+def test_every_type_of_wav_is_heard(container: str, subtype: str, step: float) -> None:
+    """WAVEX: the extensible header, in which the type stands elsewhere."""
+    stream = io.BytesIO()
+    soundfile.write(stream, TALK, 16_000, format=container, subtype=subtype)
+    samples, warnings = heard(stream.getvalue())
+    assert len(samples) == len(TALK) and not warnings
+    np.testing.assert_allclose(samples, TALK, atol=step)
+
+
 def test_half_a_sample_at_the_end_is_a_warning() -> None:
     samples, warnings = heard(to_bytes(TALK) + b"x")
     assert len(samples) == len(TALK)
@@ -93,11 +108,22 @@ def test_values_that_are_no_numbers_are_silence() -> None:
         (b"", "is empty"),
         (b"RIFF\x00\x00\x00\x00WAVE", "holds no sound"),
         (wav_bytes(TALK, 16_000).replace(b"\x01\x00\x01\x00", b"\x55\x00\x01\x00", 1), "format 85"),
+        (wav_bytes(TALK, 16_000).replace(b"\x01\x00\x01\x00", b"\x01\x00\x00\x00", 1), "format 1 with 16"),
+        (wav_bytes(TALK, 16_000).replace(b"\x80\x3e\x00\x00", b"\x00\x00\x00\x00", 1), "but is 0"),
     ],
 )
 def test_bad_pipes_are_one_sentence(data: bytes, sentence: str) -> None:
     with pytest.raises(AudioError, match=sentence):
         heard(data)
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="no pseudo-terminals here")
+def test_a_terminal_is_no_audio(monkeypatch: pytest.MonkeyPatch) -> None:
+    controller, terminal = os.openpty()
+    with open(controller, "rb"), open(terminal, encoding="utf-8") as stdin:
+        monkeypatch.setattr("sys.stdin", stdin)
+        with pytest.raises(AudioError, match="but is a terminal"):
+            open_source("-")
 
 
 def test_missing_file_is_refused_at_once() -> None:
