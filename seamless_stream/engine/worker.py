@@ -9,8 +9,9 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -153,12 +154,20 @@ class WorkerSession:
         """Open it in the engine; a refusal goes to the driver that waits in `Worker.open`."""
         try:
             self._opened.set_result(engine.open(self.settings))
+        except SeamlessStreamError as error:
+            self.refuse(error)
+            return False
         except Exception as error:
-            self._opened.set_exception(error)
             failure = ModelError(f"The session cannot be opened: {type(error).__name__}: {error}")
-            self._tell_end(error if isinstance(error, SeamlessStreamError) else failure)
+            failure.__cause__ = error
+            self.refuse(failure)
             return False
         return True
+
+    def refuse(self, error: SeamlessStreamError) -> None:
+        """It will not be opened."""
+        self._opened.set_exception(error)
+        self._tell_end(error)
 
     def take_turn(self, engine: Engine) -> bool:
         """Move waiting audio into the session and deliver its events; False when there was nothing to do."""
@@ -222,6 +231,7 @@ class Worker:
         self._openings: queue.Queue[WorkerSession] = queue.Queue(MAX_OPENINGS)
         self._sessions: list[WorkerSession] = []
         self._is_stopping = False
+        self._end_error = ModelError("The worker has stopped.")
         self._wake = threading.Event()
         # A daemon thread: a second Ctrl-C must end the process even in the middle of a long step.
         self._thread = threading.Thread(target=self._run, name="seamless-stream-worker", daemon=True)
@@ -240,7 +250,7 @@ class Worker:
         """
         session = WorkerSession(settings, deliver, self)
         self._openings.put(session)
-        self.wake()
+        self._see_openings()
         session._opened.result()
         return session
 
@@ -249,8 +259,8 @@ class Worker:
     ) -> WorkerSession:
         """Like `open` for a driver that must not wait: it may push at once, while the model is in a long step.
 
-        A refusal goes to `ended`, as does whatever ends the session later; both are called on the worker's thread.
-        Raises BusyError where too many wait already.
+        A refusal goes to `ended`, as does whatever ends the session later; both are called on the worker's thread,
+        or on this one where the other has ended. Raises BusyError where too many wait already.
         """
         session = WorkerSession(settings, deliver, self, ended, name)
         try:
@@ -259,7 +269,7 @@ class Worker:
             raise BusyError(
                 f"The engine must have time to open a session, but {MAX_OPENINGS} wait for it."
             ) from None
-        self.wake()
+        self._see_openings()
         return session
 
     @property
@@ -284,16 +294,32 @@ class Worker:
         self.wake()
         self._thread.join()
 
+    def _see_openings(self) -> None:
+        """There is a new one; nobody would ever look at it where the thread has looked for the last time."""
+        self.wake()
+        if self._is_stopping:
+            self._refuse_openings()
+
+    def _refuse_openings(self) -> None:
+        """On any thread: of two, each session is taken by one."""
+        for session in self._openings_so_far():
+            session.refuse(self._end_error)
+
+    def _openings_so_far(self) -> Iterator[WorkerSession]:
+        with suppress(queue.Empty):
+            while True:
+                yield self._openings.get_nowait()
+
     def _run(self) -> None:
         error: SeamlessStreamError | None = None
         try:
             self._loop()
         except BaseException:
-            error = ModelError("The worker has ended by an unexpected error.")
+            self._end_error = error = ModelError("The worker has ended by an unexpected error.")
             raise  # threading prints where; a driver that waits learns it below
         finally:
-            self._is_stopping = True
-            self._take_openings()
+            self._is_stopping = True  # before the last look: what comes after it is refused by who brings it
+            self._refuse_openings()
             for session in list(self._sessions):
                 self._end(session, error)
 
@@ -320,8 +346,7 @@ class Worker:
 
     def _take_openings(self) -> bool:
         found = False
-        while not self._openings.empty():
-            session = self._openings.get_nowait()
+        for session in self._openings_so_far():
             found = True
             if session.open(self._engine):
                 self._sessions.append(session)
