@@ -92,7 +92,11 @@ class WorkerSession:
         self._deliver = deliver
         self._ended = ended
         self._worker = worker
-        self._inbox: queue.Queue[Item] = queue.Queue(MAX_INBOX)
+        self._inbox: queue.SimpleQueue[Item] = queue.SimpleQueue()
+        self._room = threading.Semaphore(MAX_INBOX)
+        self._telling = (
+            threading.Lock()
+        )  # observers hear of a push before what came of it, and of none after the end
         self._opened: Future[Session] = Future()
         self._closed = threading.Event()  # asked for by the driver
         self._done = threading.Event()  # nothing more will be delivered
@@ -132,21 +136,22 @@ class WorkerSession:
 
     def _put(self, item: Item, timeout_s: float | None) -> bool:
         while True:
-            if self._done.is_set() and self._error is not None:
-                raise self._error
-            if self._done.is_set():
-                return False
-            try:
-                self._inbox.put(item, timeout=0.1 if timeout_s is None else timeout_s)
-            except queue.Full:
-                if timeout_s is not None:
+            has_room = self._room.acquire(timeout=0.1 if timeout_s is None else timeout_s)
+            with self._telling:
+                if self._error is not None:
+                    raise self._error
+                if self._done.is_set():
                     return False
-                continue  # look again whether the session still lives
-            self._worker.wake()
-            self.pushed_samples += len(item) if isinstance(item, np.ndarray) else 0
-            for observer in self._worker.observers:
-                observer.pushed(self, item)
-            return True
+                if has_room:
+                    self.pushed_samples += len(item) if isinstance(item, np.ndarray) else 0
+                    for observer in self._worker.observers:
+                        observer.pushed(self, item)
+                    self._inbox.put(item)
+                    break
+            if timeout_s is not None:
+                return False
+        self._worker.wake()
+        return True
 
     # Worker's thread.
 
@@ -179,6 +184,7 @@ class WorkerSession:
             except queue.Empty:
                 break
             num_chunks += 1
+            self._room.release()
             if item is None:
                 session.finish()
             elif isinstance(item, tuple):
@@ -210,10 +216,11 @@ class WorkerSession:
         self._tell_end(error)
 
     def _tell_end(self, error: SeamlessStreamError | None) -> None:
-        self._error = error
-        self._done.set()
-        for observer in self._worker.observers:
-            observer.ended(self, error)
+        with self._telling:
+            self._error = error
+            self._done.set()
+            for observer in self._worker.observers:
+                observer.ended(self, error)
         if self._ended is not None:
             try:
                 self._ended(error)

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import stat
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,9 +16,10 @@ from seamless_stream.audio.pcm import to_bytes
 from seamless_stream.cli import replay
 from seamless_stream.cli.parser import parse
 from seamless_stream.engine.engine import Engine
-from seamless_stream.engine.worker import Worker
+from seamless_stream.engine.worker import Item, Worker, WorkerSession
 from seamless_stream.errors import SettingsError
 from seamless_stream.events import Event, Final
+from seamless_stream.server import recording
 from seamless_stream.server.recording import AU_HEAD, AUDIO, EVENTS, INPUTS, SETTINGS, Recorder
 from seamless_stream.settings import SessionSettings
 from tests.engine.test_engine import TALK
@@ -28,9 +30,11 @@ from tests.server.test_native import change, native, of, send, talk
 SPANISH = SessionSettings(target_languages=("spa",), task="s2tt")
 
 
-def record(folder: Path, max_bytes: int = 1 << 30) -> tuple[list[Path], list[Event]]:
+def record(
+    folder: Path, max_bytes: int = 1 << 30, kind: type[Recorder] = Recorder
+) -> tuple[list[Path], list[Event]]:
     """One session, in Spanish and then in English."""
-    recorder = Recorder(folder, "fake", max_bytes)
+    recorder = kind(folder, "fake", max_bytes)
     events: list[Event] = []
     with Worker(Engine(FakeTranslator()), (recorder,)) as worker:
         session = worker.open(SPANISH, events.extend)
@@ -74,6 +78,44 @@ def test_a_recording_ends_where_its_room_does(tmp_path: Path) -> None:
     sizes = sum(path.stat().st_size for path in folder.iterdir())
     assert sizes < 51_000 and '"Truncated"' in (folder / EVENTS).read_text(encoding="utf-8")
     assert any(isinstance(event, Final) for event in events)  # the session went on
+
+
+@pytest.mark.parametrize("is_full_at_first", [True, False])
+def test_on_a_full_disk_the_session_goes_on(
+    tmp_path: Path, is_full_at_first: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    resource = pytest.importorskip("resource")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        if is_full_at_first:
+            monkeypatch.setattr(recording, "MIN_FREE_BYTES", 1 << 62)
+        else:  # of what ends a write, the one that needs no disk of its own
+            resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+        folders, events = record(tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert sum(isinstance(event, Final) for event in events) > 4
+    [line] = [entry.message for entry in caplog.records if entry.levelname == "ERROR"]
+    assert line.startswith("a recording ends: ")
+    if is_full_at_first:
+        assert "MiB are free" in line and not folders
+    else:
+        assert "File too large" in line and 0 < len(replay.load(folders[0]).samples) < len(TALK)
+
+
+class LateRecorder(Recorder):
+    """Hears of audio when the model could long be done with it."""
+
+    def pushed(self, session: WorkerSession, item: Item) -> None:
+        time.sleep(0.2)
+        super().pushed(session, item)
+
+
+def test_a_recording_is_whole_however_late_it_is_told(tmp_path: Path) -> None:
+    [folder], events = record(tmp_path, kind=LateRecorder)
+    stored = replay.load(folder)
+    assert len(stored.texts) == sum(isinstance(event, Final) for event in events) > 4
+    assert stored.is_finished
 
 
 def test_what_a_crash_leaves_can_be_read(tmp_path: Path) -> None:
