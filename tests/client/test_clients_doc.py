@@ -16,7 +16,7 @@ from seamless_stream.audio.pcm import to_bytes
 from seamless_stream.audio.resample import Resampler
 from seamless_stream.cli.parser import parse
 from tests.engine.test_engine import TALK
-from tests.server.test_openai import background
+from tests.server.serving import background
 
 TEXT = (Path(__file__).parents[2] / "docs" / "clients.md").read_text(encoding="utf-8")
 PYTHON = re.findall(r"```python\n(.*?)```", TEXT, flags=re.DOTALL)

@@ -1,8 +1,11 @@
 """A server on a free port of this machine, with the fake model."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from seamless_stream.engine.engine import Engine
 from seamless_stream.engine.worker import Observer, Worker
@@ -48,3 +51,26 @@ async def running(
             port,
         ):
             yield Server(app, port)
+
+
+@contextmanager
+def background(**options: Any) -> Iterator[Server]:
+    """The server on a loop of its own, for clients that block."""
+    loop, ready, stop = asyncio.new_event_loop(), threading.Event(), asyncio.Event()
+    found: list[Server] = []
+
+    async def serve() -> None:
+        async with running(**options) as server:
+            found.append(server)
+            ready.set()
+            await stop.wait()
+
+    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
+    thread.start()
+    try:
+        assert ready.wait(60)
+        yield found[0]
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join()
+        loop.close()

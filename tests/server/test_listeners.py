@@ -9,9 +9,11 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from seamless_stream.audio.pcm import to_bytes
+from seamless_stream.server import listeners
 from seamless_stream.server.listeners import MAX_CAPTIONS, MAX_UNSENT_BYTES, Listener, Transcript
 from seamless_stream.server.messages import SegmentFinal, SegmentUpdated
-from tests.engine.test_engine import TALK
+from tests.engine.test_engine import PAUSE, TALK
+from tests.fakes import FakeTranslator, speech
 from tests.server.serving import Server, running
 from tests.server.test_native import FAST, PATIENCE_S, close_code, native, of, send, until
 
@@ -38,6 +40,14 @@ async def events(server: Server, session: dict[str, Any], query: str = "") -> li
     return found
 
 
+async def heard_by(server: Server, num_listeners: int) -> None:
+    """Wait until its session has so many."""
+    [served] = list(server.app._sessions)
+    async with asyncio.timeout(PATIENCE_S):
+        while len(served.audience) != num_listeners:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+
+
 def test_early_and_late_listeners_read_the_same_captions() -> None:
     async def scenario() -> tuple[list[Any], ...]:
         async with running(keys=("right",)) as server:
@@ -48,7 +58,7 @@ def test_early_and_late_listeners_read_the_same_captions() -> None:
                     owner = await until(socket, "input_audio.flushed")
                     async with connect(place(server, session)) as late:
                         served = asyncio.create_task(events(server, session))
-                        await asyncio.sleep(0.2)  # for the request to be read
+                        await heard_by(server, 3)
                         await send(socket, to_bytes(TALK), {"type": "session.close"})
                         owner += await until(socket, "session.closed")
                         found = [await until(each, "session.closed") for each in (early, late)]
@@ -83,14 +93,69 @@ def test_who_comes_late_to_a_long_session_reads_all_of_it() -> None:
                 served.audience.tell(final)
             async with connect(place(server, session)) as late:
                 reading = asyncio.create_task(events(server, session))
-                while len(served.audience) < 2:  # noqa: ASYNC110
-                    await asyncio.sleep(0.02)
+                await heard_by(server, 2)
                 await send(socket, FAST, to_bytes(TALK), {"type": "session.close"})
                 await until(socket, "session.closed")
                 return await until(late, "session.closed"), await reading
 
     for found in asyncio.run(asyncio.wait_for(scenario(), PATIENCE_S)):
         assert len(found[0]["segments"]) == MAX_CAPTIONS and len(of(found, "segment.final")) == 3
+
+
+def test_a_segment_that_fails_is_cancelled_for_everybody_and_leaves_no_open_caption() -> None:
+    poison = 0.90625  # no sample of the talk, and the same as a 16-bit one
+    begin, rest = speech(0, 0, 0.11, *PAUSE, *[0.33, 0.44, 0.55] * 5), speech(*PAUSE, 0.77, 0.88)
+    rest[0] = poison
+
+    async def scenario() -> tuple[list[Any], ...]:
+        async with running(model=FakeTranslator(poison)) as server, native(server) as socket:
+            session = (await until(socket, "session.created"))[0]["session"]
+            async with connect(place(server, session)) as listener:
+                await send(socket, FAST, to_bytes(begin))
+                owner: list[Any] = []
+                while not any(update["segment_id"] == "s1" for update in of(owner, "segment.updated")):
+                    owner += await until(socket, "segment.updated")
+                await send(socket, to_bytes(rest), FLUSH)
+                owner += await until(socket, "input_audio.flushed")
+                async with connect(place(server, session)) as late:
+                    await send(socket, {"type": "session.close"})
+                    found = [await until(each, "session.closed") for each in (listener, late)]
+                    return owner, *found
+
+    owner, listener, late = asyncio.run(scenario())
+    for found in (owner, listener):
+        assert [final["segment_id"] for final in of(found, "segment.final")] == ["s0", "s2"]
+        [cancelled] = of(found, "segment.cancelled")
+        assert cancelled["segment_id"] == "s1" and "poisoned" in cancelled["message"]
+        assert [ended["segment_id"] for ended in of(found, "segment.ended")] == ["s0", "s1", "s2"]
+    snapshot = late[0]
+    assert [final["segment_id"] for final in snapshot["segments"]] == ["s0", "s2"] and not snapshot["open"]
+
+
+def test_who_listens_hears_that_the_server_lives_and_who_does_not_answer_is_dropped(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(listeners, "QUIET_S", 0.2)
+    monkeypatch.setattr(listeners, "CLOSE_S", 0.2)
+
+    async def scenario() -> None:
+        async with running() as server, native(server) as socket:
+            session = (await until(socket, "session.created"))[0]["session"]
+            reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+            path = f"{session['listen']['path']}?token={session['listen']['token']}"
+            writer.write(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
+            for _ in range(2):
+                await reader.readuntil(b"\n:\n\n")  # a comment, which an EventSource does not show
+            writer.transport.abort()
+            async with connect(place(server, session)) as there, connect(place(server, session)) as gone:
+                await heard_by(server, 2)
+                gone.transport.pause_reading()
+                await heard_by(server, 1)
+                await send(there, {"type": "ping"})
+                await until(there, "pong")
+                gone.transport.abort()
+
+    asyncio.run(asyncio.wait_for(scenario(), PATIENCE_S))
 
 
 def test_who_may_not_listen() -> None:
@@ -128,9 +193,7 @@ def test_listeners_hear_that_the_session_is_over_however_it_ends(reason: str) ->
             session = (await until(socket, "session.created"))[0]["session"]
             async with connect(place(server, session)) as listener:
                 reading = asyncio.create_task(events(server, session))
-                [served] = list(server.app._sessions)
-                while len(served.audience) < 2:  # noqa: ASYNC110
-                    await asyncio.sleep(0.02)
+                await heard_by(server, 2)
                 await send(socket, FAST, bytes(3_200))
                 if reason == "client":
                     await socket.close(1001)  # as a tab that is closed
@@ -149,7 +212,7 @@ def test_listeners_hear_that_the_session_is_over_however_it_ends(reason: str) ->
 
 
 def test_a_slow_listener_is_closed_and_one_that_goes_is_forgotten() -> None:
-    async def scenario() -> tuple[int | None, int]:
+    async def scenario() -> int | None:
         async with running() as server, native(server) as socket:
             session = (await until(socket, "session.created"))[0]["session"]
             [served] = list(server.app._sessions)
@@ -166,12 +229,10 @@ def test_a_slow_listener_is_closed_and_one_that_goes_is_forgotten() -> None:
                 code = await close_code(slow)
             await send(socket, {"type": "ping"})
             await until(socket, "pong")
-            async with asyncio.timeout(PATIENCE_S):
-                while len(served.audience):  # noqa: ASYNC110
-                    await asyncio.sleep(0.02)
-            return code, len(served.audience)
+            await heard_by(server, 0)
+            return code
 
-    assert asyncio.run(scenario()) == (4410, 0)
+    assert asyncio.run(scenario()) == 4410
 
 
 def test_a_listener_is_answered_what_is_short_alone() -> None:

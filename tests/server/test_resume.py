@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 
 from seamless_stream.audio.pcm import to_bytes
 from seamless_stream.server.messages import Gap, Pong
@@ -107,7 +107,7 @@ def test_two_hundred_cuts_lose_nothing_and_double_nothing() -> None:
     async def scenario() -> tuple[list[Any], Any]:
         async with running(resume_grace_s=20) as server:
             uncut, *_ = await session(server, 0, 0)
-            return [await session(server, 25, seed) for seed in range(8)], uncut
+            return await asyncio.gather(*[session(server, 25, seed) for seed in range(8)]), uncut
 
     found, uncut = asyncio.run(scenario())
     finals, speech, usage = uncut
@@ -170,6 +170,31 @@ def test_who_may_not_resume() -> None:
 
     unknown = ("unknown_session", 4404)
     assert asyncio.run(scenario()) == [unknown, unknown, ("invalid_value", 4400), unknown, unknown]
+
+
+def test_a_broken_session_gives_way_to_its_owners_next_and_to_nobody_elses() -> None:
+    async def scenario() -> list[Any]:
+        async with running(keys=("mine", "theirs"), max_sessions=1) as server:
+            mine, theirs = (
+                {"additional_headers": {"Authorization": f"Bearer {key}"}} for key in ("mine", "theirs")
+            )
+            async with native(server, **mine) as socket:
+                old = (await until(socket, "session.created"))[0]["session"]
+                with pytest.raises(InvalidStatus, match="429"):  # it is not broken yet
+                    await native(server, **mine)
+                socket.transport.abort()
+            [served] = list(server.app._sessions)
+            while served.seat.is_taken:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+            with pytest.raises(InvalidStatus, match="429"):
+                await native(server, **theirs)
+            async with native(server, **mine) as socket:
+                new = (await until(socket, "session.created"))[0]["session"]
+                async with connect(f"{server.url}?resume={old['id']}", subprotocols=[NATIVE]) as late:  # type: ignore[list-item]
+                    [error] = await until(late, "error")
+                return [error["error"]["code"], old["id"] != new["id"], server.app._access.num_sessions]
+
+    assert asyncio.run(asyncio.wait_for(scenario(), PATIENCE_S)) == ["unknown_session", True, 1]
 
 
 def test_a_token_is_good_until_the_client_shows_that_it_has_the_next() -> None:

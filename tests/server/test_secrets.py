@@ -15,9 +15,9 @@ from seamless_stream.server.access import Access, Key
 from seamless_stream.server.changes import SessionChange
 from seamless_stream.server.tokens import ClientSecrets
 from seamless_stream.settings import ServerSettings
-from tests.server.serving import Server, running
+from tests.server.serving import Server, background, running
 from tests.server.test_http import ask, code
-from tests.server.test_openai import background, client_options, pieces, text_of
+from tests.server.test_openai import client_options, pieces, text_of
 
 openai = pytest.importorskip("openai")
 
@@ -140,6 +140,18 @@ def test_a_secret_ends_with_its_time_and_is_whole_or_nothing(monkeypatch: pytest
     monkeypatch.setattr(tokens, "MAX_SECRETS_PER_OWNER", 1)
     assert secrets.create("owner", SessionChange(), 60, 1_030.0) is None
     assert secrets.create("owner", SessionChange(), 60, 1_061.0) is not None  # the first one is over
+
+
+def test_who_asks_for_too_many_secrets_may_ask_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tokens, "MAX_SECRETS_PER_OWNER", 1)
+
+    async def scenario() -> list[Any]:
+        async with running(keys=("right",)) as server:
+            return [await create(server, {"session": {}}) for _ in range(2)]
+
+    (first, _), (second, answer) = asyncio.run(scenario())
+    assert (first, second, answer["error"]["code"]) == (200, 429, "too_many_secrets")
+    assert answer["error"]["type"] == "rate_limit_error"
 
 
 def test_a_key_may_only_do_what_its_scopes_say() -> None:

@@ -49,10 +49,12 @@ async def hundred(server: Server) -> None:
 
 
 async def settled(server: Server) -> None:
+    """All sessions are over, and their sockets and tasks are gone too: no file more or less for a while."""
+    files = [0]
     async with asyncio.timeout(PATIENCE_S):
-        while server.app._sessions or server.app._service.worker._sessions:  # noqa: ASYNC110
-            await asyncio.sleep(0.02)
-    await asyncio.sleep(0.3)
+        while server.app._sessions or server.app._service.worker._sessions or len(set(files[-10:])) > 1:
+            await asyncio.sleep(0.05)
+            files.append(num_files())
     gc.collect()
 
 
