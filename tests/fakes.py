@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import torch
@@ -33,6 +34,13 @@ class FakeState(State):
 
     words: Tensor
     position: Tensor
+
+    @classmethod
+    def stack(cls, states: Sequence[Self]) -> Self:
+        """Lines of any lengths, as a real decoder takes them."""
+        words = [row for state in states for row in state.words]
+        padded = torch.nn.utils.rnn.pad_sequence(words, batch_first=True, padding_value=EOS)
+        return cls(padded, torch.cat([state.position for state in states]))
 
 
 class FakeDecoder:

@@ -161,7 +161,7 @@ class Feed:
         """Everything of the engine's session is delivered."""
         if self._is_closed:
             return
-        self._measure(0.0)
+        self._measure(0.0)  # also work since the last of its audio was measured
         self._measured = (0.0, 0.0)
         self._session = None
         if error is None and self.mark is not None:
@@ -173,7 +173,7 @@ class Feed:
 
     def _measure(self, least_s: float) -> None:
         progress, (audio_s, compute_s) = self.progress, self._measured
-        if progress.position_s - audio_s > least_s:
+        if progress.position_s - audio_s >= least_s:
             self._load.add(progress.position_s - audio_s, progress.compute_s - compute_s)
             self._measured = progress.position_s, progress.compute_s
 
