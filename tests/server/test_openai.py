@@ -2,30 +2,30 @@
 
 import asyncio
 import base64
-import threading
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from difflib import SequenceMatcher
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from websockets.asyncio.client import connect
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 import seamless_stream
 from seamless_stream.audio.files import read
-from seamless_stream.audio.pcm import Samples, to_bytes
+from seamless_stream.audio.pcm import Samples, from_bytes, to_bytes
 from seamless_stream.audio.resample import Resampler
 from seamless_stream.engine.engine import VADS, Engine
 from seamless_stream.events import Final
 from seamless_stream.models.vad import SileroVad
 from seamless_stream.settings import SessionSettings
-from tests.engine.test_engine import TALK, listen
+from tests.engine.test_engine import S2ST, TALK, listen
 from tests.fakes import FakeTranslator
-from tests.server.serving import Server, running
+from tests.server.serving import Server, background, running
 
 openai = pytest.importorskip("openai")
+
+SAMPLES = Path(seamless_stream.__file__).parent / "checkpoints" / "samples"
 
 
 def pieces(samples: Samples) -> list[str]:
@@ -35,27 +35,10 @@ def pieces(samples: Samples) -> list[str]:
     return [base64.b64encode(pcm[i : i + 9_600]).decode() for i in range(0, len(pcm), 9_600)]
 
 
-@contextmanager
-def background(**options: Any) -> Iterator[Server]:
-    """The server on a loop of its own, for clients that block."""
-    loop, ready, stop = asyncio.new_event_loop(), threading.Event(), asyncio.Event()
-    found: list[Server] = []
-
-    async def serve() -> None:
-        async with running(**options) as server:
-            found.append(server)
-            ready.set()
-            await stop.wait()
-
-    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
-    thread.start()
-    try:
-        assert ready.wait(60)
-        yield found[0]
-    finally:
-        loop.call_soon_threadsafe(stop.set)
-        thread.join()
-        loop.close()
+def sent(samples: Samples) -> Samples:
+    """What the server makes of these pieces."""
+    pcm, resampler = b"".join(map(base64.b64decode, pieces(samples))), Resampler(24_000)
+    return np.concatenate([resampler.push(from_bytes(pcm)), resampler.flush()])
 
 
 def client_options(server: Server) -> dict[str, Any]:
@@ -74,10 +57,10 @@ def speech_of(events: list[Any]) -> bytes:
 
 def check(events: list[Any]) -> None:
     """What the engine says about TALK, in the shape that the package promises."""
-    wanted = [e.text for e in listen(Engine(FakeTranslator()), [TALK]) if isinstance(e, Final)]
+    wanted = [e.text for e in listen(Engine(FakeTranslator()), [sent(TALK)]) if isinstance(e, Final)]
     assert [event.type for event in events[:2]] == ["session.created", "session.updated"]
     assert events[1].session.audio.output.language == "es" and events[1].session.type == "translation"
-    assert len(text_of(events).split()) == len(" ".join(wanted).split())
+    assert text_of(events) == " ".join(wanted) and len(wanted) == 3
     assert len(speech_of(events)) > 24_000
     assert events[-1].type == "session.closed"
     assert len({event.event_id for event in events}) == len(events)
@@ -113,11 +96,11 @@ def test_the_sync_client_translates() -> None:
     assert events[1].session.audio.input.transcription is None  # we say that there will be none
 
 
-def test_a_wrong_key_is_the_packages_own_error() -> None:
+def test_a_wrong_key_is_refused() -> None:
     async def scenario() -> None:
         async with running(keys=("other",)) as server:
             client = openai.AsyncOpenAI(**client_options(server), max_retries=0)
-            with pytest.raises(Exception, match="401"):
+            with pytest.raises(InvalidStatus, match="401"):
                 async with client.realtime.translations.connect(model="auto"):
                     pass
 
@@ -127,7 +110,9 @@ def test_a_wrong_key_is_the_packages_own_error() -> None:
 def test_real_speech_in_and_translated_speech_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(VADS, "silero", SileroVad)
     model = seamless_stream.load("phrasebook", device="cpu")
-    samples, expected = english()
+    samples = read(SAMPLES / "english.flac")[: 8 * 16_000]
+    engine = Engine(model.model)
+    wanted = [e.text for e in listen(engine, [sent(samples)], S2ST) if isinstance(e, Final)]
 
     async def scenario() -> list[Any]:
         async with running(model=model.model, session=SessionSettings()) as server:
@@ -141,17 +126,10 @@ def test_real_speech_in_and_translated_speech_out(monkeypatch: pytest.MonkeyPatc
 
     events = asyncio.run(scenario())
     assert events[-1].type == "session.closed"
-    assert len(text_of(events).split()) > 3, expected
+    # Not the same: a machine that is busy takes larger steps.
+    assert len(wanted) > 1 and SequenceMatcher(None, text_of(events), " ".join(wanted)).ratio() > 0.8
     pcm = np.frombuffer(speech_of(events), "<i2")
     assert len(pcm) > 24_000 and np.abs(pcm).max() > 1_000
-
-
-def english() -> tuple[Samples, str]:
-    from pathlib import Path
-
-    folder = Path(seamless_stream.__file__).parent / "checkpoints" / "samples"
-    audio = read(folder / "english.flac")
-    return audio[: 8 * 16_000], (folder / "english.txt").read_text(encoding="utf-8")
 
 
 def test_binary_audio_needs_our_subprotocol() -> None:
@@ -167,20 +145,31 @@ def test_binary_audio_needs_our_subprotocol() -> None:
 
 
 def test_audio_ahead_of_time_is_held_back_and_not_dropped() -> None:
-    async def scenario() -> tuple[list[str], float]:
+    """The server reads no more of it from the socket than it may hold."""
+
+    async def scenario() -> tuple[list[str], int]:
         async with running(max_ahead_ms=1_000) as server, connect(server.url) as socket:
-            started = time.monotonic()
+            most_ms = 0
+
+            async def watch() -> None:
+                nonlocal most_ms
+                while server.app._sessions:
+                    most_ms = max(most_ms, *[session.waiting_ms for session in server.app._sessions])
+                    await asyncio.sleep(0.01)
+
+            watching = asyncio.create_task(watch())
             await socket.send('{"type":"session.update","session":{"audio":{"output":{"language":"es"}}}}')
             for piece in pieces(np.concatenate([TALK, TALK])):
                 await socket.send(f'{{"type":"session.input_audio_buffer.append","audio":"{piece}"}}')
-            sent_s = time.monotonic() - started
             await socket.send('{"type":"session.close"}')
             found = []
             with pytest.raises(ConnectionClosed):
                 while True:
                     found.append(str(await asyncio.wait_for(socket.recv(), 20)))
-            return found, sent_s
+            await watching
+            return found, most_ms
 
-    found, _ = asyncio.run(scenario())
+    found, most_ms = asyncio.run(scenario())
+    assert 800 < most_ms <= 1_200  # what is held, and the last message
     assert '"dropped_ms":0' in found[-1]
     assert f'"audio_in_ms":{2 * len(TALK) // 16}' in found[-1]

@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import os
+import re
 import shutil
 import signal
 import socket
@@ -12,9 +13,9 @@ import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
-from websockets.asyncio.client import connect as open_async
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
@@ -25,6 +26,7 @@ from seamless_stream.server.access import load_keys
 from seamless_stream.settings import ServerSettings
 from tests.server.certificates import make
 from tests.server.serving import running
+from tests.server.test_native import FAST, native, of, talk
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there are no signals and no systemd")
 
@@ -33,18 +35,12 @@ CONFIGS = Path(__file__).parents[2] / "configs"
 # Becomes the daemon with a listening socket as file 3, as systemd does it.
 START = """
 import os, socket, sys
-listener = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+listener = socket.create_server(("127.0.0.1", 0))
 os.dup2(listener.fileno(), 3)
 os.set_inheritable(3, True)
 os.environ |= {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1"}
-os.execv(sys.executable, [sys.executable, "-m", "seamless_stream", "serve", *sys.argv[2:]])
+os.execv(sys.executable, [sys.executable, "-m", "seamless_stream", "serve", *sys.argv[1:]])
 """
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def open_socket(port: int, certificate: Path, key: str) -> ClientConnection:
@@ -56,7 +52,7 @@ def open_socket(port: int, certificate: Path, key: str) -> ClientConnection:
 
 def test_sockets_notices_log_and_reload(tmp_path: Path) -> None:
     certificate, private = make(tmp_path, "127.0.0.1")
-    keys, port, log = tmp_path / "keys.txt", free_port(), tmp_path / "log"
+    keys, log = tmp_path / "keys.txt", tmp_path / "log"
     keys.write_text("old-key\n", encoding="utf-8")
     notices = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     notices.bind(str(tmp_path / "notify"))
@@ -65,7 +61,7 @@ def test_sockets_notices_log_and_reload(tmp_path: Path) -> None:
     options = [f"--set=server.{name}={value}" for name, value in settings.items()]
     options += ["--model", "phrasebook", "--device", "cpu"]
     environment = os.environ | {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "200000"}
-    command = [sys.executable, "-c", START, str(port), *options]
+    command = [sys.executable, "-c", START, *options]
 
     def heard(wanted: str) -> str:
         for _ in range(PATIENCE_S):
@@ -82,7 +78,9 @@ def test_sockets_notices_log_and_reload(tmp_path: Path) -> None:
         subprocess.Popen(command, env=environment, stderr=stream) as daemon,
     ):
         try:
-            assert f"port {port}" in heard("READY=1")
+            ready = re.search(r"port (\d+)\.", heard("READY=1"))
+            assert ready is not None
+            port = int(ready[1])
             heard("WATCHDOG=1")
             with open_socket(port, certificate, "old-key") as old:
                 assert "session.created" in str(old.recv())
@@ -155,24 +153,26 @@ def test_the_log_holds_no_key_and_no_text(is_verbose: bool, capsys: pytest.Captu
     loggers = [root, *map(logging.getLogger, ("seamless_stream", "seamless_stream.server", "websockets"))]
     before = [(logger, logger.level, logger.handlers[:]) for logger in loggers]
 
-    async def scenario() -> None:
+    async def scenario() -> list[Any]:
         headers, quiet = {"Authorization": "Bearer the-key"}, logging.getLogger("quiet")
         quiet.propagate = False
         async with running(keys=("the-key",)) as server:
-            async with open_async(server.url, additional_headers=headers, logger=quiet) as client:
-                await client.recv()
+            async with native(server, additional_headers=headers, logger=quiet) as client:
+                return await talk(client, FAST)
 
     try:
         root.setLevel(logging.DEBUG)  # as `--verbose` does where nobody has set up a log before
         begin_log(is_verbose=True)
         configure("text", is_verbose=is_verbose)
-        asyncio.run(scenario())
+        found = asyncio.run(scenario())
     finally:
         for logger, level, handlers in before:
             logger.setLevel(level)
             logger.handlers[:] = handlers
     log = capsys.readouterr().err
     assert "session opened" in log and "the-key" not in log and "session.created" not in log
+    words = {word for final in of(found, "segment.final") for word in final["text"].split()}
+    assert len(words) > 4 and not {word for word in words if word in log}
 
 
 def test_several_sockets_are_too_many_and_those_of_others_are_not_ours() -> None:
@@ -197,9 +197,10 @@ def test_an_inherited_socket_says_who_can_connect() -> None:
 def test_notices_reach_an_abstract_socket_and_nobody_without_one() -> None:
     process.Notifier({}).send("READY=1")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as hearer:
-        hearer.bind("\0seamless-stream-test")
+        name = f"seamless-stream-test-{os.getpid()}"
+        hearer.bind(f"\0{name}")
         hearer.settimeout(5)
-        notify = process.Notifier({"NOTIFY_SOCKET": "@seamless-stream-test", "WATCHDOG_USEC": "5000000"})
+        notify = process.Notifier({"NOTIFY_SOCKET": f"@{name}", "WATCHDOG_USEC": "5000000"})
         notify.send("READY=1", "STATUS=fine")
         assert hearer.recv(100) == b"READY=1\nSTATUS=fine" and notify.watchdog_s == 5
     assert process.Notifier({"WATCHDOG_USEC": "1", "WATCHDOG_PID": "1"}).watchdog_s == 0

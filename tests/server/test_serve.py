@@ -1,10 +1,7 @@
-"""`seamless-stream serve` as a process: it says where it listens, answers, and SIGTERM lets it finish."""
+"""What `seamless-stream serve` reads before it listens: keys, and what they open; and that the schema is whole."""
 
+import asyncio
 import json
-import signal
-import subprocess
-import sys
-import urllib.request
 from pathlib import Path
 
 import pytest
@@ -15,25 +12,8 @@ from seamless_stream.server.changes import SessionChange
 from seamless_stream.server.commands import CLIENT_MESSAGES
 from seamless_stream.server.protocol import schema
 from seamless_stream.settings import ServerSettings
-
-COMMAND = [sys.executable, "-m", "seamless_stream", "serve", "--port", "0", "--model", "phrasebook"]
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGTERM to hear")
-def test_the_command_listens_answers_and_stops() -> None:
-    with subprocess.Popen([*COMMAND, "--device", "cpu"], stderr=subprocess.PIPE, text=True) as process:
-        assert process.stderr is not None
-        try:
-            line = next(line for line in process.stderr if line.startswith("listening: "))
-            base = line.split("ws://")[1].split("/")[0]
-            with urllib.request.urlopen(f"http://{base}/readyz", timeout=20) as answer:
-                assert json.load(answer) == {"status": "ok"}
-            with urllib.request.urlopen(f"http://{base}/v1/schema.json", timeout=20) as answer:
-                assert json.load(answer) == json.loads(json.dumps(schema()))
-            process.send_signal(signal.SIGTERM)
-            assert process.wait(30) == 0
-        finally:
-            process.kill()
+from tests.server.serving import running
+from tests.server.test_http import ask, get
 
 
 def test_other_addresses_need_keys(tmp_path: Path) -> None:
@@ -83,6 +63,16 @@ def test_replaced_keys_open_no_longer_nor_do_their_secrets() -> None:
     access.replace_keys((Key("two"),))
     assert access.grant("Bearer one", [], 0.0) is None and access.grant(secret, [], 0.0) is None
     assert access.grant("Bearer two", [], 0.0) is not None
+
+
+def test_the_schema_is_served() -> None:
+    async def scenario() -> tuple[int, dict[str, str], bytes]:
+        async with running() as server:
+            return await ask(server.port, get("/v1/schema.json"))
+
+    status, headers, body = asyncio.run(scenario())
+    assert (status, headers["content-type"]) == (200, "application/json")
+    assert json.loads(body) == json.loads(json.dumps(schema()))
 
 
 def test_the_schema_and_the_document_know_every_message() -> None:
