@@ -29,7 +29,7 @@ from seamless_stream.sources import CHUNK_SAMPLES
 from tests.engine.test_engine import TALK, listen
 from tests.fakes import FakeTranslator
 from tests.server.proxy import Plan, bad_network
-from tests.server.serving import running
+from tests.server.serving import background, running
 
 PATIENCE_S = 60
 HEARD = from_bytes(to_bytes(TALK))
@@ -236,8 +236,9 @@ def test_a_broken_source_ends_the_session_and_says_so() -> None:
 
 
 def test_a_server_that_goes_is_noticed() -> None:
-    async def scenario() -> list[Incoming]:
-        found: list[Incoming] = []
+    told = []
+
+    async def scenario() -> None:
         async with running(resume_grace_s=0.5) as server:
             plan = Plan(random.Random(0), 0, 1, 1)
             async with (
@@ -248,13 +249,13 @@ def test_a_server_that_goes_is_noticed() -> None:
                 server.app.close()  # it forgets its sessions
                 plan.cuts_left = 1_000
                 session._socket.transport.abort()  # type: ignore[union-attr]
-                with pytest.raises(RemoteError):
-                    async for message in session:
-                        found.append(message)
-        return found
+                with pytest.raises(RemoteError, match="is lost"):
+                    await hear(session)
+                told.append("to who reads")
 
-    with pytest.raises(RemoteError):
+    with pytest.raises(RemoteError, match="is lost"):
         run(scenario)
+    assert told  # and once more where the session ends, to who does not read
 
 
 def test_an_answer_that_comes_too_late_does_not_end_the_session(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -286,6 +287,8 @@ def test_an_answer_that_comes_too_late_does_not_end_the_session(monkeypatch: pyt
 def test_a_session_that_the_server_has_forgotten_is_told_at_once() -> None:
     """Within the time for which a client tries, which is a minute and a half."""
 
+    told = []
+
     async def scenario() -> None:
         async with running() as server, connect(server.url, "es") as session:
             session._socket.transport.abort()  # type: ignore[union-attr]
@@ -293,45 +296,32 @@ def test_a_session_that_the_server_has_forgotten_is_told_at_once() -> None:
             with pytest.raises(RemoteError, match="no such session"):
                 async with asyncio.timeout(10):
                     await hear(session)
+            told.append("to who reads")
 
     with pytest.raises(RemoteError, match="no such session"):
         run(scenario)
+    assert told
 
 
 def test_without_asyncio() -> None:
-    ready, done = threading.Event(), threading.Event()
-    place: list[str] = []
-
-    async def scenario() -> None:
-        async with running() as server:
-            place.append(server.url)
-            ready.set()
-            await asyncio.to_thread(done.wait, PATIENCE_S)
-
-    serving = threading.Thread(target=lambda: asyncio.run(scenario()))
-    serving.start()
-    try:
-        assert ready.wait(PATIENCE_S)
+    with background() as server:
         num_threads = threading.active_count()
-        with sync.connect(place[0], "es", pacing="fast") as session:
+        with sync.connect(server.url, "es", pacing="fast") as session:
             session.send(TALK)
             session.finish()
             one = list(session)
-        with sync.connect(place[0], "es", pacing="fast") as session:
+        with sync.connect(server.url, "es", pacing="fast") as session:
             session.feed(Tape(TALK))
             two = list(session)
-        with pytest.raises(ZeroDivisionError), sync.connect(place[0], "es") as session:
+        with pytest.raises(ZeroDivisionError), sync.connect(server.url, "es") as session:
             session.send(TALK)
             raise ZeroDivisionError
         with (
             pytest.raises(SettingsError, match="48000"),
-            sync.connect(place[0], "es", rate=48_000) as session,
+            sync.connect(server.url, "es", rate=48_000) as session,
         ):
             session.feed(Tape(TALK))
-        with pytest.raises(LanguageError), sync.connect(place[0], "klingon"):
+        with pytest.raises(LanguageError), sync.connect(server.url, "klingon"):
             pass
         assert threading.active_count() <= num_threads
-    finally:
-        done.set()
-        serving.join()
     assert words_and_speech(one) == words_and_speech(two) and len(words_and_speech(one)[0]) == 3
