@@ -19,10 +19,10 @@ import pytest
 
 from seamless_stream import sources
 from seamless_stream.audio.files import read, write_wav
-from seamless_stream.cli import main
+from seamless_stream.cli import INTERRUPTED, main
 from seamless_stream.cli.doctor import sound_card
 from seamless_stream.devices import Device, choose, list_devices
-from seamless_stream.errors import AudioError
+from seamless_stream.errors import AudioError, SettingsError
 from seamless_stream.events import SegmentEnded, Speech
 from seamless_stream.sinks import SpeakerSink
 from seamless_stream.sources import DeviceSource, open_source
@@ -51,11 +51,15 @@ def device(kind: str, name: str) -> Device:
     return choose(list_devices(), kind, name)  # type: ignore[arg-type]
 
 
-def listen(chunks: Iterator[np.ndarray], seconds: float) -> np.ndarray:
-    """What comes in this time."""
+def listen(
+    chunks: Iterator[np.ndarray], seconds: float, player: "subprocess.Popen[bytes] | None" = None
+) -> np.ndarray:
+    """What comes in this time, which begins when the player has ended."""
     heard, deadline = [], time.monotonic() + seconds
     for chunk in chunks:
         heard.append(chunk)
+        if player is not None and player.poll() is None:
+            deadline = time.monotonic() + seconds
         if time.monotonic() > deadline:
             break
     return np.concatenate(heard)
@@ -94,9 +98,9 @@ def test_what_is_played_is_heard_at_16_khz(pulse: Pulse, source: str, sink: str)
     assert isinstance(opened, DeviceSource)
     chunks = opened.chunks()
     listen(chunks, 0.3)
-    pulse.say(tone(1.0), sink)
+    player = pulse.say(tone(1.0), sink)
     started = time.monotonic()
-    heard = listen(chunks, 3.0)
+    heard = listen(chunks, 0.5, player)
     elapsed_s = time.monotonic() - started
     opened.close()
     assert len(heard) / RATE == pytest.approx(elapsed_s, abs=0.5)  # the clock of the source is right
@@ -122,6 +126,16 @@ def test_sound_that_nobody_reads_in_time_is_counted_and_leaves_the_clock_right(
     assert 1.0 < opened.lost_s < 3.5 and opened.num_overflows >= 1
     assert len(heard) / RATE == pytest.approx(elapsed_s, abs=0.5)
     assert "lost" in opened.warnings[0] and "does not keep up" in opened.warnings[0]
+
+
+def test_a_source_that_would_hear_its_own_translation_is_refused(
+    pulse: Pulse, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["live", "--model", "phrasebook", "--to", "es", "--source", "loopback", "--sink", "speaker"]
+    assert main(words) == SettingsError.exit_status
+    err = capsys.readouterr().err
+    assert "`--source loopback` hears what `--sink speaker` plays, and would translate itself" in err
+    assert err.count("\n") == 1
 
 
 def test_speech_in_pieces_is_heard_at_the_loudspeaker_without_gaps(pulse: Pulse) -> None:
@@ -218,8 +232,11 @@ def test_speech_into_the_microphone_comes_out_translated_until_everything_is_unp
     pulse.say(sentence)
     spoken_at = wait_for(events, '"Speech"', process)
     wait_for(events, '"SegmentEnded"', process)
-    time.sleep(4)
     is_loud = loud(recording.heard())
+    while not is_loud.any() or is_loud[-150:].any():  # until it has been silent for a while
+        assert time.monotonic() - spoken_at < PATIENCE_S
+        time.sleep(0.1)
+        is_loud = loud(recording.heard())
     pulse.kill()
     out, err = process.communicate(timeout=PATIENCE_S)
     recording.stop()
@@ -249,3 +266,32 @@ def test_speech_into_the_microphone_comes_out_translated_until_everything_is_unp
     assert direct.wait(PATIENCE_S) == 0
     direct.communicate()
     assert SequenceMatcher(None, texts(path), texts(events)).ratio() > 0.4
+
+
+def test_an_interruption_ends_listening_and_what_was_said_is_translated(pulse: Pulse, tmp_path: Path) -> None:
+    events = tmp_path / "es.jsonl"
+    process = start("--source", "mic:virtmic", "--sink", events)
+    wait_for(events, '"Session"', process)
+    pulse.say(read(SAMPLE)[RATE : 5 * RATE])
+    wait_for(events, '"Partial"', process)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 0 and "no longer listening" in err and "Traceback" not in err
+    assert texts(events) and facts(events, "SegmentEnded")
+
+
+def test_a_second_interruption_ends_it_at_once(pulse: Pulse, tmp_path: Path) -> None:
+    """Though the loudspeaker still speaks."""
+    events = tmp_path / "es.jsonl"
+    process = start("--source", "mic:virtmic", "--sink", "speaker:spk", "--sink", events)
+    wait_for(events, '"Session"', process)
+    pulse.say(read(SAMPLE)[RATE : 8 * RATE])
+    wait_for(events, '"Speech"', process)
+    process.send_signal(signal.SIGINT)
+    assert process.stderr is not None
+    while "no longer listening" not in process.stderr.readline():
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == INTERRUPTED and "seamless-stream: interrupted;" in err
+    assert "Traceback" not in err
