@@ -10,7 +10,7 @@ import argparse
 import hashlib
 import json
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +25,14 @@ from seamless_stream.models.seamless_m4t.weights import to_theirs
 from tools.phrasebook.corpus import DEFAULT_WORK
 from tools.phrasebook.prefixes import HEADS
 from tools.phrasebook.recipe import CONFIG, LANGUAGES, OFFSET, Text, with_speech
+from tools.phrasebook.train_vocoder import SPEAKER
 
 POINTWISE = (
     "pointwise_conv1.weight",
     "pointwise_conv2.weight",
 )  # stored as convolutions with a kernel of one
 SPEECH_PARTS = ("t2u", "vocoder")
+SPEAKERS = "vocoder.speakers.weight"
 
 
 def collect(work: Path) -> dict[str, Tensor]:
@@ -42,6 +44,14 @@ def collect(work: Path) -> dict[str, Tensor]:
             name if name.startswith(f"{part}.") else f"{part}.{name}": t for name, t in trained.items()
         }
     return tensors
+
+
+def with_one_voice(
+    config: SeamlessM4TConfig, tensors: dict[str, Tensor]
+) -> tuple[SeamlessM4TConfig, dict[str, Tensor]]:
+    """The vocoder's table has room for more speakers than it has learnt: nobody should be able to choose the others."""
+    learnt = tensors[SPEAKERS][SPEAKER : SPEAKER + 1]
+    return replace(config, vocoder_num_spkrs=len(learnt)), tensors | {SPEAKERS: learnt}
 
 
 def check_complete(tensors: dict[str, Tensor], config: SeamlessM4TConfig) -> None:
@@ -129,8 +139,7 @@ PREPROCESSOR: dict[str, Any] = {
 def write(output: Path, work: Path) -> None:
     """The whole directory; the model card and other files that are already there stay."""
     output.mkdir(parents=True, exist_ok=True)
-    config = with_speech(CONFIG, work)
-    tensors = collect(work)
+    config, tensors = with_one_voice(with_speech(CONFIG, work), collect(work))
     check_complete(tensors, config)
     text = Text(work / "main" / "sentencepiece.bpe.model")
     char_to_id = json.loads((work / "t2u" / "char_to_id.json").read_text(encoding="utf-8"))
