@@ -170,6 +170,6 @@ def test_audio_ahead_of_time_is_held_back_and_not_dropped() -> None:
             return found, most_ms
 
     found, most_ms = asyncio.run(scenario())
-    assert 800 < most_ms <= 1_400  # what is held, the last message, and what the resampler had of the one before
+    assert 800 < most_ms <= 1_400  # also the last message, and what the resampler held
     assert '"dropped_ms":0' in found[-1]
     assert f'"audio_in_ms":{2 * len(TALK) // 16}' in found[-1]
