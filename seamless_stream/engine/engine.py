@@ -132,6 +132,13 @@ Item = TypeVar("Item", bound=Owned)
 Result = TypeVar("Result")
 
 
+def _note(what: str, num_rows: int, error: Exception) -> None:
+    """That the model failed at it, and where; several rows are worked on again, each alone, which takes longer."""
+    if num_rows > 1:
+        log.warning("%s of %d rows failed (%s): each goes on alone", what, num_rows, type(error).__name__)
+    log.debug("%s failed", what, exc_info=error)
+
+
 def _by_kind(speakings: Sequence[Speaking]) -> list[list[Speaking]]:
     """What is spoken together: one language, voice and pace. None may be left out: each was asked for once."""
     kinds: dict[tuple[object, ...], list[Speaking]] = {}
@@ -350,8 +357,8 @@ class Engine:
             return
         try:
             over = self._runner.begin(writings)
-        except Exception:
-            log.debug("%d lines could not be begun together", len(writings), exc_info=True)
+        except Exception as error:
+            _note("the beginning", len(writings), error)
             self._write_alone(writings)
             return
         self._answer(over)
@@ -362,8 +369,8 @@ class Engine:
             return False
         try:
             over = self._runner.advance()
-        except Exception:
-            log.debug("a step of %d lines failed", len(self._runner.writings), exc_info=True)
+        except Exception as error:
+            _note("a step", len(self._runner.writings), error)
             self._write_alone(self._runner.restart())
             return True
         self._answer(over)
@@ -424,7 +431,7 @@ class Engine:
         except SeamlessStreamError as error:
             failure = error
         except Exception as error:
-            log.debug("a batch of %d failed", len(items), exc_info=True)
+            _note("a batch", len(items), error)
             failure = ModelError(f"The model failed: {type(error).__name__}: {error}")
         if len(items) > 1:
             return [result for item in items for result in self._isolated(call, [item])]
