@@ -122,7 +122,9 @@ def without(number: int, events: Sequence[Event]) -> list[object]:
 
 @pytest.mark.parametrize("policy", ["segment", "alignatt"])
 @pytest.mark.parametrize("fault", [*IN_TEXT, *IN_SPEECH])
-def test_only_the_segment_that_breaks_the_model_fails(fault: str, policy: PolicyName) -> None:
+def test_only_the_segment_that_breaks_the_model_fails(
+    fault: str, policy: PolicyName, caplog: pytest.LogCaptureFixture
+) -> None:
     settings = with_policy(policy)
     is_open = policy != "segment"
     model = SickTranslator(fault)
@@ -142,6 +144,7 @@ def test_only_the_segment_that_breaks_the_model_fails(fault: str, policy: Policy
         assert any(isinstance(event, Final) for event in mine) == (fault in IN_SPEECH)
     if fault in ("prompt", "step"):
         assert max(model.sick_decoder.failed_rows) > 1  # it failed in company first
+        assert "rows failed (RuntimeError): each goes on alone" in caplog.text
 
 
 @pytest.mark.parametrize("fault", ["prompt", "step", "units", "vocode"])
