@@ -6,15 +6,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tools.phrasebook.card import listed, write
-from tools.phrasebook.run_log import START_FILE, note_start
+from tools.phrasebook.card import listed, record, write
+from tools.phrasebook.earlier import RECORD_FILE
+from tools.phrasebook.run_log import note_start
 from tools.phrasebook.shards import ClipWriter
 
 
 @pytest.fixture
 def work(tmp_path: Path) -> Path:
     (tmp_path / "corpus").mkdir()
-    (tmp_path / "corpus" / "train.jsonl").write_text('{"key": "a"}\n')
+    (tmp_path / "corpus" / "train.jsonl").write_text('{"key": "a", "text": {"eng": "A.", "spa": "A."}}\n')
     (tmp_path / "main").mkdir()
     (tmp_path / "main" / "log.csv").write_text("step,seconds\n10,3600\n20,7200\n")
     return tmp_path
@@ -43,7 +44,10 @@ def test_a_checkpoint_of_two_languages_is_described_as_such(work: Path) -> None:
     assert "language: [en, es]" in card and "in English and Spanish:" in card
     assert "| seen | eng | spa | 87.3 | 74.0 | – | – |" in card
     assert "Its two voices" in card and "Kokoro" not in card
-    assert "20 steps in 2.0 h: width" in card and "The options of its first 20 steps were not kept." in card
+    assert (
+        "20 steps in 2.0 h in English and Spanish. Width" in card
+        and "The options of the first 20 steps were not kept." in card
+    )
     assert "`make phrasebook` trains English, Spanish, French and German together and from nothing" in card
     assert "not measured" not in card
 
@@ -51,13 +55,22 @@ def test_a_checkpoint_of_two_languages_is_described_as_such(work: Path) -> None:
 def test_a_checkpoint_of_four_says_what_it_began_from_and_whose_voices_spoke(work: Path) -> None:
     speak(work, "train3", "fra", "kokoro-fr-ff_siwis")
     speak(work, "unseen", "deu", "kokoro-de-em_santa")
-    start = {"languages": ["eng", "spa"], "step": 13700, "seconds": 30960}
-    (work / "main" / START_FILE).write_text(json.dumps(start))
+    text = {"eng": "A.", "spa": "A.", "fra": "A.", "deu": "A."}
+    (work / "corpus" / "train.jsonl").write_text(json.dumps({"key": "a", "text": text}) + "\n")
+    run = {"languages": ["eng", "spa"], "steps": 13700, "seconds": 30960, "starts": []}
+    (work / "main" / RECORD_FILE).write_text(json.dumps([run]))
+    note_start(work / "main", 0, {"rate": 1.0}, "a GPU")
     rows = [heard(code) for code in ("deu", "eng", "fra", "spa")]
     card = write(work, 10, rows)
     assert "in English, Spanish, French and German:" in card
-    assert "10 steps in 1.0 h, after 13700 steps in 8.6 h with English and Spanish only" in card
-    assert "The options of the earlier run were not kept." in card
+    assert (
+        "13700 steps in 8.6 h in English and Spanish; then 10 steps in 1.0 h in English, Spanish, French"
+        in card
+    )
+    assert "The options of the first 13700 steps of run 1 were not kept." in card
+    assert "| 2 | 0 | a GPU | `--rate 1.0` |" in card
+    first, second = record(work, 10)
+    assert first == run and (second["steps"], second["seconds"]) == (10, 3600)
     assert "Kokoro has no German voice" in card and "SIWIS" in card
     assert (
         "| unseen | deu | 1 | 0.00 |" in card and "| kokoro-de-em_santa | deu | Apache-2.0 | unseen |" in card
@@ -71,9 +84,9 @@ def test_every_start_of_the_run_is_in_the_table_until_the_exported_step(work: Pa
     note_start(work / "main", 10, options | {"favour": []}, "a GPU")
     note_start(work / "main", 20, options, "a GPU")
     card = write(work, None, [heard("eng"), heard("spa")])
-    first, second = (line for line in card.splitlines() if line.startswith("| this one"))
-    assert first == "| this one | 0 | 2 CPU threads | `--steps 9000 --favour fra --sets train1,train2:2` |"
-    assert second.startswith("| this one | 10 | a GPU |") and "favour" not in second
+    first, second = (line for line in card.splitlines() if line.startswith("| 1 |"))
+    assert first == "| 1 | 0 | 2 CPU threads | `--steps 9000 --favour fra --sets train1,train2:2` |"
+    assert second.startswith("| 1 | 10 | a GPU |") and "favour" not in second
     assert "not kept" not in card
 
 

@@ -11,7 +11,6 @@ from tools.phrasebook.carry import (
     carry_all,
     character_rows,
     first_rows,
-    letter_rows,
     plain,
     sub_pieces,
     token_rows,
@@ -76,18 +75,6 @@ def test_sub_pieces_take_the_longest_and_pass_over_accents() -> None:
     assert sub_pieces("▁station", {"▁", "▁st", "a", "ation", "t", "i", "o", "n"}) == ["▁st", "ation"]
     assert sub_pieces("là", {"l", "a"}) == ["l", "a"]
     assert sub_pieces("ß", {"s"}) == []
-
-
-def test_letters_keep_their_classes_in_every_repeated_head(texts: tuple[Text, Text]) -> None:
-    old, new = texts
-    rows = letter_rows(old, new, repeats=2)
-    width, old_width = len(new.letters) + 1, len(old.letters) + 1
-    assert len(rows) == 2 * width
-    assert rows[0] == [0] and rows[width] == [old_width]
-    for letter in ("s", "▁", "ó"):
-        assert rows[new.letter_ids[letter]] == [old.letter_ids[letter]]
-        assert rows[width + new.letter_ids[letter]] == [old_width + old.letter_ids[letter]]
-    assert rows[new.letter_ids["ö"]] == rows[new.letter_ids["ß"]] == []
 
 
 def test_characters_and_units() -> None:

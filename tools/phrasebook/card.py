@@ -3,7 +3,7 @@
     python -m tools.phrasebook.card --work DIR --output seamless_stream/checkpoints/phrasebook
 
 Takes `evaluation.json`, the training logs and the table of voices. It has no number of its own: what was not
-measured is not in the card.
+measured is not in the card. Beside the card it writes `training.json`, which tells a later run what it begins from.
 """
 
 import argparse
@@ -17,8 +17,9 @@ from typing import Any
 
 from tools.phrasebook.build import Scale
 from tools.phrasebook.corpus import DEFAULT_WORK
+from tools.phrasebook.earlier import RECORD_FILE
 from tools.phrasebook.recipe import CONFIG, LANGUAGES, read_phrases
-from tools.phrasebook.run_log import LOG_FILE, START_FILE, read_starts
+from tools.phrasebook.run_log import LOG_FILE, read_starts
 from tools.phrasebook.shards import read_index
 from tools.phrasebook.voices import VOICES
 
@@ -151,18 +152,42 @@ def results(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def starts(work: Path, step: int) -> list[str]:
-    """With which options the run was started, up to this step, and the run before it, as far as that was kept."""
-    path = work / "main" / START_FILE
-    before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
-    own = [start for start in read_starts(work / "main") if start["step"] < step]
-    unknown = own[0]["step"] if own else step
-    lines = [f"The options of its first {unknown} steps were not kept."] if unknown else []
-    if before and not before.get("starts"):
-        lines.append("The options of the earlier run were not kept.")
-    rows = [["earlier", start] for start in before.get("starts", [])] if before else []
-    rows += [["this one", start] for start in own]
-    cells = [[run, str(s["step"]), s["machine"], f"`{spelled(s['options'])}`"] for run, s in rows]
+def earlier_runs(work: Path) -> list[dict[str, Any]]:
+    """Of the checkpoint that training began from; none where it began from nothing."""
+    path = work / "main" / RECORD_FILE
+    runs: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    return runs
+
+
+def last_row(work: Path, step: int | None) -> dict[str, str]:
+    """Of the log, up to the exported step."""
+    with open(work / "main" / LOG_FILE) as file:
+        return [row for row in csv.DictReader(file) if step is None or int(row["step"]) <= step][-1]
+
+
+def record(work: Path, step: int | None) -> list[dict[str, Any]]:
+    """All runs that the weights are of: languages, steps, seconds and the options of each start."""
+    last = last_row(work, step)
+    steps = int(last["step"])
+    own = {
+        "languages": list(read_phrases(work / "corpus" / "train.jsonl")[0]["text"]),
+        "steps": steps,
+        "seconds": int(last["seconds"]),
+        "starts": [start for start in read_starts(work / "main") if start["step"] < steps],
+    }
+    return [*earlier_runs(work), own]
+
+
+def starts(runs: list[dict[str, Any]]) -> list[str]:
+    """With which options each run was started, as far as that was kept."""
+    lines, cells = [], []
+    for number, run in enumerate(runs, 1):
+        unknown = run["starts"][0]["step"] if run["starts"] else run["steps"]
+        which = f" of run {number}" if len(runs) > 1 else ""
+        lines += [f"The options of the first {unknown} steps{which} were not kept."] if unknown else []
+        cells += [
+            [str(number), str(s["step"]), s["machine"], f"`{spelled(s['options'])}`"] for s in run["starts"]
+        ]
     columns = "run|from step|on|options of `tools/phrasebook/train.py`"
     return [*lines, "", *([*table(columns, cells), ""] if cells else [])]
 
@@ -178,18 +203,20 @@ def spelled(options: dict[str, Any]) -> str:
 
 def training(work: Path, step: int | None) -> str:
     """Architecture, steps and amounts of speech, as the logs have them."""
-    with open(work / "main" / LOG_FILE) as file:
-        logged = [row for row in csv.DictReader(file) if step is None or int(row["step"]) <= step]
-    last = logged[-1]
+    runs = record(work, step)
     lines = ["## Training", "", "![loss and held-out quality](curves.png)", ""]
+    told = "; then ".join(
+        f"{run['steps']} steps in {run['seconds'] / 3600:.1f} h in {listed([NAMES[c] for c in run['languages']])}"
+        for run in runs
+    )
     lines.append(
-        f"{last['step']} steps in {int(last['seconds']) / 3600:.1f} h{earlier(work)}: width"
+        f"{told}. Width"
         f" {CONFIG.hidden_size}, {CONFIG.speech_encoder_layers} conformer, {CONFIG.encoder_layers} text encoder and"
         f" {CONFIG.decoder_layers} decoder layers; attention chunks of"
         f" {CONFIG.speech_encoder_chunk_size} stacked frames with {CONFIG.speech_encoder_left_chunk_num} chunks to the"
         " left, so cached incremental encoding is exact."
     )
-    lines += starts(work, int(last["step"]))
+    lines += starts(runs)
     sentences = len(read_phrases(work / "corpus" / "train.jsonl"))
     lines += [
         f"{sentences} training sentences per language from the grammar in `tools/phrasebook/grammar`.",
@@ -201,16 +228,6 @@ def training(work: Path, step: int | None) -> str:
         hours = sum(clip.length for clip in clips) / 16_000 / 3600
         rows.append([directory.parent.name, directory.name, str(len(clips)), f"{hours:.2f}"])
     return "\n".join([*lines, *table("speech|language|clips|hours", rows), ""])
-
-
-def earlier(work: Path) -> str:
-    """On top of which run the training came."""
-    path = work / "main" / START_FILE
-    if not path.exists():
-        return ""
-    start = json.loads(path.read_text())
-    names = listed([NAMES[code] for code in start["languages"]])
-    return f", after {start['step']} steps in {start['seconds'] / 3600:.1f} h with {names} only"
 
 
 def speakers(work: Path) -> dict[str, set[str]]:
@@ -262,6 +279,8 @@ def main() -> None:
         raise SystemExit("evaluation.json must have the part `text`: python -m tools.phrasebook.evaluate")
     card = write(options.work, options.step, rows)
     (options.output / "README.md").write_text(card, encoding="utf-8")
+    runs = json.dumps(record(options.work, options.step), indent=1)
+    (options.output / RECORD_FILE).write_text(f"{runs}\n", encoding="utf-8")
     shutil.copy(options.work / "main" / "curves.png", options.output / "curves.png")
     print(f"{options.output / 'README.md'}: {len(card.splitlines())} lines")
 

@@ -1,4 +1,4 @@
-"""Carries what was learnt into tables with other rows: a new tokenizer, more letters, more units.
+"""Carries what was learnt into tables with other rows: a new tokenizer, more characters, more units.
 
 A row of the new table is the mean of the old rows that stand for the same; where there is none it stays as it was
 initialised. Knows tables and their names; nothing of loops and files.
@@ -58,16 +58,6 @@ def token_rows(old: Text, new: Text, languages: Collection[str]) -> list[list[in
         parts = sub_pieces(piece, ids)
         rows.append([ids[part] for part in parts] if parts == [piece] or len(parts) > 1 else [])
     return rows + [[old.language_id(code)] if code in languages else [] for code in LANGUAGES]
-
-
-def letter_rows(old: Text, new: Text, repeats: int = 1) -> list[list[int]]:
-    """Old CTC classes of each new one, the blank first; `repeats` heads lie one behind the other. New letters start
-    afresh, see `token_rows`."""
-    once = [[0]]
-    for letter in new.letters:
-        once.append([old.letter_ids[letter]] if letter in old.letter_ids else [])
-    width = len(old.letters) + 1
-    return [[width * head + i for i in row] for head in range(repeats) for row in once]
 
 
 def character_rows(old: Mapping[str, int], new: Mapping[str, int], count: int) -> list[list[int]]:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 LOG_FILE = "log.csv"
-START_FILE = "start.json"  # of what run, and for how long, where the weights come from one
 STARTS_FILE = "starts.jsonl"  # the options of every start, resumed ones too
 LOSSES = "speech ctc text away prefix astray".split()
 CHECKS = "seen_asr seen_s2tt unseen_asr unseen_s2tt".split()

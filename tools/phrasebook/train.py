@@ -22,25 +22,26 @@ import torch
 
 from tools.phrasebook.batches import Batches, examples_of
 from tools.phrasebook.corpus import DEFAULT_WORK
+from tools.phrasebook.earlier import RECORD_FILE, Earlier
 from tools.phrasebook.files import cut_log, write_text
 from tools.phrasebook.held_out import checks
 from tools.phrasebook.recipe import LANGUAGES, NUM_PIECES, Text, read_phrases, train_tokenizer
-from tools.phrasebook.run_log import LOG_FILE, START_FILE, note_start, plot, read_starts, write_row
-from tools.phrasebook.trainer import Trainer, languages_of
+from tools.phrasebook.run_log import LOG_FILE, note_start, plot, write_row
+from tools.phrasebook.trainer import Trainer
 from tools.phrasebook.widen import widen_tokenizer
 
 SAVE_EVERY_S = 120.0
 
 
-def make_tokenizer(path: Path, phrases: list[dict[str, Any]], earlier: Path | None) -> None:
-    """Of all languages, or that of an earlier run widened by those that it lacks."""
-    known = languages_of(earlier) if earlier else []
+def make_tokenizer(path: Path, phrases: list[dict[str, Any]], earlier: Earlier | None) -> None:
+    """Of all languages, or that of an earlier checkpoint widened by those that it lacks."""
+    known = earlier.languages if earlier else []
     old, new = (
         [p["text"][code] for p in phrases for code in LANGUAGES if (code in known) == is_known]
         for is_known in (True, False)
     )
     if earlier:
-        widen_tokenizer(earlier / "main" / path.name, path, old, new, NUM_PIECES)
+        widen_tokenizer(earlier.tokenizer, path, old, new, NUM_PIECES)
     else:
         train_tokenizer(new, path)
 
@@ -51,27 +52,29 @@ def repeated(sets: str) -> list[str]:
     return [name for name, _, times in pairs for _ in range(int(times or 1))]
 
 
-def make_text(options: argparse.Namespace, phrases: list[dict[str, Any]]) -> Text:
+def make_text(folder: Path, phrases: list[dict[str, Any]], earlier: Earlier | None) -> Text:
     """The tokenizer of the run, made at its first start."""
-    path = options.work / "main" / "sentencepiece.bpe.model"
+    path = folder / "sentencepiece.bpe.model"
     if not path.exists():
-        make_tokenizer(path, phrases, options.start_from)
+        make_tokenizer(path, phrases, earlier)
     return Text(path)
 
 
-def make_trainer(options: argparse.Namespace, text: Text) -> Trainer:
-    """Where the run stopped, or from an earlier one's weights, or from nothing."""
+def make_trainer(options: argparse.Namespace, phrases: list[dict[str, Any]]) -> Trainer:
+    """Where the run stopped, or from an earlier checkpoint, or from nothing."""
     folder = options.work / "main"
+    is_resumed = (folder / "state.pt").exists()
+    earlier = Earlier(options.start_from) if options.start_from and not is_resumed else None
     torch.manual_seed(options.seed)
-    trainer = Trainer(text, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
-    if (folder / "state.pt").exists():
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    trainer = Trainer(make_text(folder, phrases, earlier), device)
+    if is_resumed:
         trainer.load(folder)
         cut_log(folder / LOG_FILE, trainer.progress.step)
         print(f"Resumed at step {trainer.progress.step}.")
-    elif options.start_from:
-        start = trainer.start_from(options.start_from)
-        start["starts"] = read_starts(options.start_from / "main")
-        write_text(folder / START_FILE, json.dumps(start))
+    elif earlier:
+        trainer.start_from(earlier)
+        write_text(folder / RECORD_FILE, json.dumps(earlier.runs))
     count = torch.get_num_threads()
     machine = "a GPU" if trainer.device.type == "cuda" else f"{count} CPU thread{'s' if count > 1 else ''}"
     note_start(folder, trainer.progress.step, vars(options), machine)
@@ -120,9 +123,8 @@ def run(options: argparse.Namespace) -> int:
     (options.work / "main").mkdir(parents=True, exist_ok=True)
     names = ("train", "answers")
     phrases = [p for name in names for p in read_phrases(options.work / "corpus" / f"{name}.jsonl")]
-    text = make_text(options, phrases)
-    trainer = make_trainer(options, text)
-    batches = Batches([], phrases, text, options.seed + trainer.progress.step)
+    trainer = make_trainer(options, phrases)
+    batches = Batches([], phrases, trainer.text, options.seed + trainer.progress.step)
     batches.strength, batches.favoured = options.augment, frozenset(options.favour)
     stop: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -160,7 +162,7 @@ def main() -> int:
     parser.add_argument("--plateau", type=float, default=0.6, help="share of the steps before the rate falls")
     parser.add_argument("--threads", type=int, help="of torch; default: all cores")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--start-from", type=Path, help="work folder of an earlier run")
+    parser.add_argument("--start-from", type=Path, help="an earlier checkpoint, perhaps of fewer languages")
     parser.add_argument("--log-every", type=int, default=20)
     parser.add_argument("--check-every", type=int, default=200)
     parser.add_argument("--check-clips", type=int, default=64)

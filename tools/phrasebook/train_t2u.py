@@ -32,6 +32,7 @@ from seamless_stream.nn.attention import length_mask
 from tools.phrasebook.align import spelled
 from tools.phrasebook.carry import carry_all, character_rows, first_rows
 from tools.phrasebook.corpus import DEFAULT_WORK
+from tools.phrasebook.earlier import Earlier
 from tools.phrasebook.export import generation_json
 from tools.phrasebook.files import fingerprint
 from tools.phrasebook.recipe import CONFIG, LANGUAGES, Text, read_phrases
@@ -297,13 +298,12 @@ class Trainer:
         self.average = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
         self.peak = RATE / 2
 
-    def start_from(self, earlier: Path, characters: dict[str, int]) -> None:
-        """The weights in another run's folder, perhaps of fewer languages: its units are the first of ours."""
-        old = load_file(earlier / "t2u.safetensors")
-        known = json.loads((earlier / "char_to_id.json").read_text(encoding="utf-8"))
+    def start_from(self, earlier: Earlier, characters: dict[str, int]) -> None:
+        """The weights of a checkpoint, perhaps of fewer languages: its units are the first of ours."""
+        old = earlier.part("t2u")
         num_kept = len(old["head.weight"]) - FREE_UNITS
         tables = {
-            "characters.weight": character_rows(known, characters, NUM_CHARACTERS),
+            "characters.weight": character_rows(earlier.characters, characters, NUM_CHARACTERS),
             "head.weight": first_rows(num_kept, FIELDS["t2u_vocab_size"]),
         }
         self.model.load_state_dict(carry_all(old, self.model.state_dict(), tables))
@@ -396,7 +396,7 @@ def main() -> None:
     parser.add_argument("--set", default="target")
     parser.add_argument("--clips", type=int, help="of each language")
     parser.add_argument("--minutes", type=float, default=12.0, help="in all")
-    parser.add_argument("--start-from", type=Path, help="work folder of an earlier run")
+    parser.add_argument("--start-from", type=Path, help="an earlier checkpoint")
     args = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(1)
@@ -409,7 +409,7 @@ def main() -> None:
     learnt = fingerprint((args.main or args.work) / "main" / "weights.safetensors")
     trainer = Trainer(args.work / "t2u", wanted_units(args.work), learnt)
     if args.start_from and trainer.is_fresh:
-        trainer.start_from(args.start_from / "t2u", corpus.tables.char_to_id)
+        trainer.start_from(Earlier(args.start_from), corpus.tables.char_to_id)
     train(trainer, sentences, held_out, args.minutes, corpus.tables.char_to_id)
     model = trainer.averaged()
     for language, found in zip(LANGUAGES, by_language, strict=True):

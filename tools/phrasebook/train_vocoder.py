@@ -24,6 +24,7 @@ from seamless_stream.models.seamless_m4t.config import SeamlessM4TConfig
 from seamless_stream.models.seamless_m4t.vocoder import Vocoder
 from tools.phrasebook.carry import carry_all, first_rows
 from tools.phrasebook.corpus import DEFAULT_WORK
+from tools.phrasebook.earlier import Earlier
 from tools.phrasebook.files import cut_log, fingerprint, save_arrays
 from tools.phrasebook.recipe import LANGUAGES
 from tools.phrasebook.shards import ClipSet
@@ -194,15 +195,14 @@ class Trainer:
         self.num_steps, self.seconds = state["num_steps"], state["seconds"]
         cut_log(self.folder / "log.csv", self.num_steps)
 
-    def start_from(self, earlier: Path) -> None:
-        """Averaged weights and judges in another run's folder, perhaps of fewer languages: its units are the first of
-        ours. Optimizers and the clock begin anew."""
-        state = torch.load(earlier / "state.pt", map_location=self.device, weights_only=True)
-        rows = first_rows(len(state["average"]["units.weight"]), NUM_UNITS)
-        carried = carry_all(state["average"], self.vocoder.state_dict(), {"units.weight": rows})
+    def start_from(self, earlier: Earlier) -> None:
+        """The weights of a checkpoint, perhaps of fewer languages and speakers: its units are the first of ours."""
+        old, fresh = earlier.part("vocoder"), self.vocoder.state_dict()
+        names = ("units.weight", "languages.weight", "speakers.weight")
+        tables = {name: first_rows(len(old[name]), len(fresh[name])) for name in names}
+        carried = carry_all(old, fresh, tables)
         self.vocoder.load_state_dict(carried)
         self.average.load_state_dict(carried)
-        self.judges.load_state_dict(state["judges"])
 
     def save(self) -> None:
         state = {name: part.state_dict() for name, part in self._parts().items()}
@@ -325,7 +325,7 @@ def main() -> None:
     parser.add_argument(
         "--guessed", action="store_true", help="learn from the units that train_t2u wrote, too"
     )
-    parser.add_argument("--start-from", type=Path, help="work folder of an earlier run; use --warm-minutes 0")
+    parser.add_argument("--start-from", type=Path, help="an earlier checkpoint; its judges are not kept")
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
@@ -339,7 +339,7 @@ def main() -> None:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     trainer = Trainer(args.work, device)
     if args.start_from and not trainer.num_steps:
-        trainer.start_from(args.start_from / "vocoder")
+        trainer.start_from(Earlier(args.start_from))
     train(trainer, sets, args.minutes, args.warm_minutes)
 
 

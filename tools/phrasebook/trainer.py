@@ -8,7 +8,6 @@ import argparse
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -17,10 +16,11 @@ from torch import Tensor, nn
 
 from seamless_stream.models.seamless_m4t.network import Network
 from tools.phrasebook.batches import Batches, SpeechBatch, TextBatch
-from tools.phrasebook.carry import carry_all, letter_rows, token_rows
+from tools.phrasebook.carry import carry_all, token_rows
+from tools.phrasebook.earlier import Earlier
 from tools.phrasebook.guide import Guide
 from tools.phrasebook.prefixes import HEADS, prefix_loss
-from tools.phrasebook.recipe import BLANK, CONFIG, Text, read_phrases
+from tools.phrasebook.recipe import BLANK, CONFIG, Text
 
 PARTS = frozenset({"speech_encoder", "text_encoder", "text_decoder"})
 LABEL_SMOOTHING = 0.1
@@ -45,11 +45,6 @@ def learning_rate(step: int, options: argparse.Namespace) -> float:
         return float(options.rate)
     done = min(1.0, (step - start) / max(1, options.steps - start))
     return float(options.rate * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done))))
-
-
-def languages_of(work: Path) -> list[str]:
-    """Those of another work folder's corpus."""
-    return list(read_phrases(work / "corpus" / "train.jsonl")[0]["text"])
 
 
 class Trainer:
@@ -199,18 +194,8 @@ class Trainer:
         self.average = state["average"]
         self.progress = Progress(state["step"], state["seconds"])
 
-    def start_from(self, work: Path) -> dict[str, Any]:
-        """Averaged weights and heads of an earlier run, perhaps with another tokenizer and fewer languages; the
-        optimizer begins anew. Returns what the card says of that run."""
-        state = torch.load(work / "main" / "state.pt", map_location=self.device, weights_only=True)
-        old = Text(work / "main" / "sentencepiece.bpe.model")
-        languages = languages_of(work)
-        tables = {"tokens.weight": token_rows(old, self.text, languages)}
-        self.network.load_state_dict(carry_all(state["average"], self.network.state_dict(), tables))
-        heads = {"ctc_head": (self.ctc_head, 1), "state_head": (self.state_head, LETTERS_PER_STATE)}
-        for name, (head, repeats) in heads.items():
-            rows = letter_rows(old, self.text, repeats)
-            carried = carry_all(state[name], head.state_dict(), {"weight": rows, "bias": rows})
-            head.load_state_dict(carried)
+    def start_from(self, earlier: Earlier) -> None:
+        """The weights of a checkpoint, perhaps with another tokenizer and fewer languages."""
+        tables = {"tokens.weight": token_rows(earlier.text, self.text, earlier.languages)}
+        self.network.load_state_dict(carry_all(earlier.main(), self.network.state_dict(), tables))
         self.average = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
-        return {"languages": languages, "step": state["step"], "seconds": state["seconds"]}
