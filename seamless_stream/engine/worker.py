@@ -94,9 +94,8 @@ class WorkerSession:
         self._worker = worker
         self._inbox: queue.SimpleQueue[Item] = queue.SimpleQueue()
         self._room = threading.Semaphore(MAX_INBOX)
-        self._telling = (
-            threading.Lock()
-        )  # observers hear of a push before what came of it, and of none after the end
+        # Observers hear of a push before what came of it, and of none after the end.
+        self._telling = threading.Lock()
         self._opened: Future[Session] = Future()
         self._closed = threading.Event()  # asked for by the driver
         self._done = threading.Event()  # nothing more will be delivered

@@ -62,7 +62,6 @@ class Connection:
         except ConnectionClosed:
             pass
         except ProtocolError as error:
-            error.close_code = error.close_code or protocol.BAD_MESSAGE
             await refuse(self._socket, error)
         else:
             await self._run(first)
@@ -190,6 +189,9 @@ class Connection:
 
 async def refuse(socket: ServerConnection, error: ProtocolError) -> None:
     """Say what was wrong on a socket that has no session, and close it."""
+    error.close_code = (
+        error.close_code or protocol.BAD_MESSAGE
+    )  # the message tells by it that this is the end
     with suppress(ConnectionClosed):
         await socket.send(protocol.write(error.message(), 0, with_seq=False))
-    await shut(socket, error.close_code or protocol.BAD_MESSAGE)
+    await shut(socket, error.close_code)
