@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tools.phrasebook.files import cut_log, fingerprint, save_arrays
+from tools.phrasebook.files import cut_log, fingerprint, new_folder, save_arrays
 from tools.phrasebook.train_vocoder import read_units, write_units
 
 
@@ -38,3 +38,17 @@ def test_units_of_another_inventory_are_not_read(tmp_path: Path) -> None:
     assert read_units(path, "two") == []
     write_units(path, [np.arange(3, dtype=np.int16)])  # as earlier versions did
     assert len(read_units(path, "two")) == 1
+
+
+def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+    folder = tmp_path / "made"
+    with pytest.raises(OSError, match="torn"), new_folder(folder) as new:
+        (new / "half").touch()
+        raise OSError("torn")
+    assert list(tmp_path.iterdir()) == []
+    folder.mkdir()
+    (folder / "of an earlier call").touch()
+    with new_folder(folder) as new:
+        (new / "whole").touch()
+        assert not (folder / "whole").exists()
+    assert [path.name for path in folder.iterdir()] == ["whole"] and list(tmp_path.iterdir()) == [folder]

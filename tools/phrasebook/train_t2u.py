@@ -34,7 +34,7 @@ from tools.phrasebook.carry import carry_all, character_rows, first_rows
 from tools.phrasebook.corpus import DEFAULT_WORK
 from tools.phrasebook.earlier import Earlier
 from tools.phrasebook.export import generation_json
-from tools.phrasebook.files import fingerprint
+from tools.phrasebook.files import fingerprint, replacing
 from tools.phrasebook.recipe import CONFIG, LANGUAGES, Text, read_phrases
 from tools.phrasebook.train_vocoder import encode_set, guessed_path, write_units
 from tools.phrasebook.units import NUM_UNITS, load_units, neighbours, units_path
@@ -347,10 +347,10 @@ class Trainer:
             "peak": self.peak,
             "main": self.main,
         }
-        torch.save(state, self.folder / "state.tmp")
-        (self.folder / "state.tmp").replace(self.folder / "state.pt")
-        save_file({k: v.contiguous() for k, v in self.average.items()}, self.folder / "t2u.tmp")
-        (self.folder / "t2u.tmp").replace(self.folder / "t2u.safetensors")
+        with replacing(self.folder / "state.pt") as path:
+            torch.save(state, path)
+        with replacing(self.folder / "t2u.safetensors") as path:
+            save_file({k: v.contiguous() for k, v in self.average.items()}, path)
         (self.folder / "config_fields.json").write_text(json.dumps(FIELDS, indent=1))
         table = json.dumps(characters, ensure_ascii=False, indent=0)
         (self.folder / "char_to_id.json").write_text(table, encoding="utf-8")

@@ -25,7 +25,7 @@ from seamless_stream.models.seamless_m4t.vocoder import Vocoder
 from tools.phrasebook.carry import carry_all, first_rows
 from tools.phrasebook.corpus import DEFAULT_WORK
 from tools.phrasebook.earlier import Earlier
-from tools.phrasebook.files import cut_log, fingerprint, save_arrays
+from tools.phrasebook.files import cut_log, fingerprint, replacing, save_arrays
 from tools.phrasebook.recipe import LANGUAGES
 from tools.phrasebook.shards import ClipSet
 from tools.phrasebook.units import NUM_UNITS, UNIT_SAMPLES, levelled, load_units, units_path
@@ -206,11 +206,11 @@ class Trainer:
 
     def save(self) -> None:
         state = {name: part.state_dict() for name, part in self._parts().items()}
-        torch.save({**state, "num_steps": self.num_steps, "seconds": self.seconds}, self.folder / "state.tmp")
-        (self.folder / "state.tmp").replace(self.folder / "state.pt")
+        with replacing(self.folder / "state.pt") as path:
+            torch.save({**state, "num_steps": self.num_steps, "seconds": self.seconds}, path)
         weights = {k: v.detach().cpu().contiguous() for k, v in self.average.state_dict().items()}
-        save_file(weights, self.folder / "vocoder.tmp")
-        (self.folder / "vocoder.tmp").replace(self.folder / "vocoder.safetensors")
+        with replacing(self.folder / "vocoder.safetensors") as path:
+            save_file(weights, path)
         (self.folder / "config_fields.json").write_text(json.dumps(FIELDS, indent=1))
 
     def step(self, batch: tuple[Tensor, Tensor, Tensor], rate: float, adversarial: bool) -> dict[str, float]:

@@ -18,6 +18,7 @@ from seamless_stream.models.seamless_m4t.network import Network
 from tools.phrasebook.batches import Batches, SpeechBatch, TextBatch
 from tools.phrasebook.carry import carry_all, token_rows
 from tools.phrasebook.earlier import Earlier
+from tools.phrasebook.files import replacing
 from tools.phrasebook.guide import Guide
 from tools.phrasebook.prefixes import HEADS, prefix_loss
 from tools.phrasebook.recipe import BLANK, CONFIG, Text
@@ -172,13 +173,13 @@ class Trainer:
             "step": self.progress.step,
             "seconds": self.progress.seconds,
         }
-        torch.save(state, folder / "state.tmp")
-        (folder / "state.tmp").replace(folder / "state.pt")
-        save_file({k: v.cpu().contiguous() for k, v in self.average.items()}, folder / "weights.tmp")
-        (folder / "weights.tmp").replace(folder / "weights.safetensors")
+        with replacing(folder / "state.pt") as path:
+            torch.save(state, path)
+        with replacing(folder / "weights.safetensors") as path:
+            save_file({k: v.cpu().contiguous() for k, v in self.average.items()}, path)
         head = {k: v.cpu() for k, v in self.ctc_head.state_dict().items()}  # for tools/calibrate_heads.py
-        save_file(head, folder / "ctc_head.tmp")
-        (folder / "ctc_head.tmp").replace(folder / "ctc_head.safetensors")
+        with replacing(folder / "ctc_head.safetensors") as path:
+            save_file(head, path)
 
     def load(self, folder: Path) -> None:
         """Go on where `save` stopped."""
