@@ -8,8 +8,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AsyncExitStack, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -27,7 +27,7 @@ from tests.cli.calls import RATE, needs_full_disk
 from tests.engine.test_engine import TALK
 from tests.fakes import FakeTranslator, speech
 from tests.server.proxy import Plan, bad_network
-from tests.server.serving import running
+from tests.server.serving import on_a_thread, running
 
 PATIENCE_S = 60
 
@@ -54,30 +54,19 @@ class Server:
     loop: asyncio.AbstractEventLoop
 
 
-@contextmanager
-def serving(plan: Plan | None = None, **settings: Any) -> Iterator[Server]:
+@asynccontextmanager
+async def behind_a_plan(plan: Plan | None, **settings: Any) -> AsyncIterator[Server]:
+    async with AsyncExitStack() as stack:
+        server = await stack.enter_async_context(running(**settings))
+        port = server.port
+        if plan is not None:
+            _, port = await stack.enter_async_context(bad_network(port, plan))
+        yield Server(f"ws://127.0.0.1:{port}", server.app, asyncio.get_running_loop())
+
+
+def serving(plan: Plan | None = None, **settings: Any) -> AbstractContextManager[Server]:
     """A server while the block runs, behind a bad network where there is a plan for one."""
-    ready, done = threading.Event(), threading.Event()
-    place: list[Server] = []
-
-    async def scenario() -> None:
-        async with AsyncExitStack() as stack:
-            server = await stack.enter_async_context(running(**settings))
-            port = server.port
-            if plan is not None:
-                _, port = await stack.enter_async_context(bad_network(port, plan))
-            place.append(Server(f"ws://127.0.0.1:{port}", server.app, asyncio.get_running_loop()))
-            ready.set()
-            await asyncio.to_thread(done.wait, PATIENCE_S)
-
-    thread = threading.Thread(target=lambda: asyncio.run(scenario()))
-    thread.start()
-    try:
-        assert ready.wait(PATIENCE_S)
-        yield place[0]
-    finally:
-        done.set()
-        thread.join()
+    return on_a_thread(behind_a_plan(plan, **settings))
 
 
 @pytest.fixture

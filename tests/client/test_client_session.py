@@ -29,7 +29,7 @@ from seamless_stream.sources import CHUNK_SAMPLES
 from tests.engine.test_engine import TALK, listen
 from tests.fakes import FakeTranslator
 from tests.server.proxy import Plan, bad_network
-from tests.server.serving import background, running
+from tests.server.serving import on_a_thread, running
 
 PATIENCE_S = 60
 HEARD = from_bytes(to_bytes(TALK))
@@ -304,7 +304,7 @@ def test_a_session_that_the_server_has_forgotten_is_told_at_once() -> None:
 
 
 def test_without_asyncio() -> None:
-    with background() as server:
+    with on_a_thread(running()) as server:
         num_threads = threading.active_count()
         with sync.connect(server.url, "es", pacing="fast") as session:
             session.send(TALK)

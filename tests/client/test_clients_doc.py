@@ -16,7 +16,7 @@ from seamless_stream.audio.pcm import to_bytes
 from seamless_stream.audio.resample import Resampler
 from seamless_stream.cli.parser import parse
 from tests.engine.test_engine import TALK
-from tests.server.serving import background
+from tests.server.serving import on_a_thread, running
 
 TEXT = (Path(__file__).parents[2] / "docs" / "clients.md").read_text(encoding="utf-8")
 PYTHON = re.findall(r"```python\n(.*?)```", TEXT, flags=re.DOTALL)
@@ -25,7 +25,7 @@ SHELL = re.findall(r"```sh\n(.*?)```", TEXT, flags=re.DOTALL)
 
 @pytest.fixture(scope="module")
 def port() -> Iterator[int]:
-    with background() as server:
+    with on_a_thread(running()) as server:
         yield server.port
 
 

@@ -19,7 +19,7 @@ from seamless_stream.client.conformance import CHECKS, Result, Target, examine
 from seamless_stream.client.wire import read_frame
 from seamless_stream.server.protocol import NATIVE
 from tests.engine.test_engine import TALK
-from tests.server.serving import background, running
+from tests.server.serving import on_a_thread, running
 
 Spoil = Callable[[dict[str, Any] | bytes], dict[str, Any] | bytes | None]  # None: it is lost
 
@@ -151,7 +151,7 @@ def test_a_broken_promise_is_found(spoil: Spoil, expected: set[str] | None) -> N
 def test_the_command_examines_a_server(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "talk.wav"
     write_wav(path, TALK)
-    with background(max_sessions=2) as server:
+    with on_a_thread(running(max_sessions=2)) as server:
         status = main(["conformance", server.url, "--source", str(path)])
     found = capsys.readouterr()
     assert status == 0, found.out

@@ -1,12 +1,11 @@
 """A real browser, a real daemon with the bundled checkpoint, and one with the fake model that answers at once."""
 
-import asyncio
 import re
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -19,7 +18,7 @@ from seamless_stream.engine.engine import VADS
 from tests.fakes import LevelVad
 from tests.page.browser import PACKAGES, Browser, browsing, program
 from tests.server.proxy import Plan, bad_network
-from tests.server.serving import running
+from tests.server.serving import on_a_thread, running
 
 SPEECH = Path(__file__).parents[2] / "seamless_stream" / "checkpoints" / "samples" / "english.flac"
 RATE = 16_000
@@ -79,25 +78,10 @@ def host(monkeypatch: pytest.MonkeyPatch) -> Host:
     """Makes such daemons; takes the settings of a server."""
     monkeypatch.setitem(VADS, "silero", LevelVad)  # the fake model speaks tones
 
-    @contextmanager
-    def hosting(**settings: object) -> Iterator[Hosted]:
-        started, loop = threading.Event(), asyncio.new_event_loop()
-        plan, stop, ports = Plan(Random(1), 0, 60_000, 60_000), asyncio.Event(), []
+    @asynccontextmanager
+    async def behind_a_proxy(**settings: object) -> AsyncIterator[Hosted]:
+        plan = Plan(Random(1), 0, 60_000, 60_000)
+        async with running(**settings) as server, bad_network(server.port, plan) as (_, port):  # type: ignore[arg-type]
+            yield Hosted(f"http://127.0.0.1:{port}/", plan)
 
-        async def serve() -> None:
-            async with running(**settings) as server, bad_network(server.port, plan) as (_, port):  # type: ignore[arg-type]
-                ports.append(port)
-                started.set()
-                await stop.wait()
-
-        thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
-        thread.start()
-        try:
-            assert started.wait(30)
-            yield Hosted(f"http://127.0.0.1:{ports[0]}/", plan)
-        finally:
-            loop.call_soon_threadsafe(stop.set)
-            thread.join(30)
-            loop.close()
-
-    return hosting
+    return lambda **settings: on_a_thread(behind_a_proxy(**settings))

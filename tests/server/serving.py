@@ -3,9 +3,10 @@
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from concurrent.futures import Future
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Final, TypeVar
 
 from seamless_stream.engine.engine import Engine
 from seamless_stream.engine.worker import Observer, Worker
@@ -16,6 +17,10 @@ from seamless_stream.server.process import load_tls
 from seamless_stream.server.service import Service
 from seamless_stream.settings import EngineSettings, ServerSettings, SessionSettings
 from tests.fakes import FakeTranslator
+
+PATIENCE_S: Final = 60.0
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -54,23 +59,26 @@ async def running(
 
 
 @contextmanager
-def background(**options: Any) -> Iterator[Server]:
-    """The server on a loop of its own, for clients that block."""
-    loop, ready, stop = asyncio.new_event_loop(), threading.Event(), asyncio.Event()
-    found: list[Server] = []
+def on_a_thread(manager: AbstractAsyncContextManager[T]) -> Iterator[T]:
+    """What it gives, while the block runs: on a loop and a thread of its own, for clients that block."""
+    loop, stop = asyncio.new_event_loop(), asyncio.Event()
+    entered: Future[T] = Future()
 
     async def serve() -> None:
-        async with running(**options) as server:
-            found.append(server)
-            ready.set()
-            await stop.wait()
+        try:
+            async with manager as found:
+                entered.set_result(found)
+                await stop.wait()
+        except BaseException as error:
+            if entered.done():
+                raise
+            entered.set_exception(error)
 
     thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
     thread.start()
     try:
-        assert ready.wait(60)
-        yield found[0]
+        yield entered.result(PATIENCE_S)
     finally:
         loop.call_soon_threadsafe(stop.set)
-        thread.join()
+        thread.join(PATIENCE_S)
         loop.close()

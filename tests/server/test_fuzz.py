@@ -20,7 +20,7 @@ from websockets.sync.client import ClientConnection, connect
 from seamless_stream.server import protocol
 from seamless_stream.server.commands import CLIENT_MESSAGES
 from seamless_stream.server.protocol import NATIVE
-from tests.server.serving import Server, background
+from tests.server.serving import Server, on_a_thread, running
 from tests.server.test_http import ask
 from tests.server.test_pure import JSON, NAMES
 
@@ -51,8 +51,8 @@ message = st.tuples(st.just(True), text) | st.tuples(st.just(False), st.binary(m
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
     limits: dict[str, Any] = {"max_messages_per_s": 10_000, "max_message_bytes": 4_096}
-    with background(resume_grace_s=0.1, **limits) as running:
-        yield running
+    with on_a_thread(running(resume_grace_s=0.1, **limits)) as found:
+        yield found
 
 
 def outcome(server: Server, messages: list[tuple[bool, bytes]], *, is_native: bool) -> int:

@@ -21,7 +21,7 @@ from seamless_stream.models.vad import SileroVad
 from seamless_stream.settings import SessionSettings
 from tests.engine.test_engine import S2ST, TALK, listen
 from tests.fakes import FakeTranslator
-from tests.server.serving import Server, background, running
+from tests.server.serving import Server, on_a_thread, running
 
 openai = pytest.importorskip("openai")
 
@@ -83,7 +83,7 @@ def test_the_async_client_translates() -> None:
 
 
 def test_the_sync_client_translates() -> None:
-    with background(keys=("right",)) as server:
+    with on_a_thread(running(keys=("right",))) as server:
         client = openai.OpenAI(**client_options(server))
         with client.realtime.translations.connect(model="auto") as connection:
             session = {"audio": {"input": {"transcription": {"model": "x"}}, "output": {"language": "es"}}}

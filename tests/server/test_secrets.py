@@ -15,7 +15,7 @@ from seamless_stream.server.access import Access, Key
 from seamless_stream.server.changes import SessionChange
 from seamless_stream.server.tokens import ClientSecrets
 from seamless_stream.settings import ServerSettings
-from tests.server.serving import Server, background, running
+from tests.server.serving import Server, on_a_thread, running
 from tests.server.test_http import ask, code
 from tests.server.test_openai import client_options, pieces, text_of
 
@@ -33,7 +33,7 @@ def check_secret(secret: Any, lifetime_s: int) -> None:
 
 
 def test_the_sync_client_makes_a_secret_and_connects_with_it() -> None:
-    with background(keys=("right",)) as server:
+    with on_a_thread(running(keys=("right",))) as server:
         options = client_options(server)
         secret = openai.OpenAI(**options).realtime.translations.client_secrets.create(session=SESSION)
         check_secret(secret, 600)
