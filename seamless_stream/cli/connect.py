@@ -25,7 +25,7 @@ from seamless_stream.cli.ends import (
 from seamless_stream.cli.shared import consoles
 from seamless_stream.client import ConnectionLost, Incoming, sync, to_event
 from seamless_stream.devices import muted_libraries
-from seamless_stream.errors import AudioError, ModelError, SettingsError
+from seamless_stream.errors import AudioError, ModelError, RemoteError, SettingsError
 from seamless_stream.events import Failed
 from seamless_stream.server.messages import Error, GoAway, SessionClosed, SessionResumed, Warn
 from seamless_stream.sinks import SpeakerSink, TerminalSink
@@ -160,7 +160,7 @@ def _note(live: Run, message: Incoming) -> None:
     elif isinstance(message, Error) and message.error.code != TOO_LATE:
         live.terminal.note(f"seamless-stream: note: {message.error.message}")
     elif isinstance(message, SessionClosed) and message.reason != "client":
-        live.terminal.note(f"seamless-stream: note: the server has ended the session: {message.reason}.")
+        live.trouble = RemoteError(f"The server has ended the session: {message.reason}.")
 
 
 def _warning(message: Warn) -> str:

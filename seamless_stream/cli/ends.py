@@ -17,7 +17,7 @@ from seamless_stream.cli import complain
 from seamless_stream.cli.own_voice import OwnVoice
 from seamless_stream.devices import Device, choose, list_devices
 from seamless_stream.engine.metrics import Fact
-from seamless_stream.errors import AudioError, SettingsError
+from seamless_stream.errors import SeamlessStreamError, SettingsError
 from seamless_stream.sinks import (
     JsonLinesSink,
     PipeSink,
@@ -46,7 +46,7 @@ class Run:
     is_quiet: bool
     num_samples: int = 0  # pushed so far
     is_interrupted: bool = False
-    trouble: AudioError | None = None  # ended the source early
+    trouble: SeamlessStreamError | None = None  # ended it early
     num_warned: Counter[str] = field(default_factory=Counter)
 
     def say(self, text: str) -> None:

@@ -21,6 +21,7 @@ import pytest
 from seamless_stream.audio.files import write_wav
 from seamless_stream.cli import connect, main
 from seamless_stream.client import sync
+from seamless_stream.errors import RemoteError
 from seamless_stream.server.app import App
 from seamless_stream.server.messages import Warn, WarningCode
 from tests.cli.calls import RATE, needs_full_disk
@@ -292,12 +293,13 @@ def test_a_server_that_stops_says_so_and_where_to_go_on(
 ) -> None:
     with serving(max_ahead_ms=10_000, resume_url="wss://other.example") as server:
         drain = server.app.drain
-        assert hear(server, lambda: asyncio.run_coroutine_threadsafe(drain(), server.loop)) == 0
+        status = hear(server, lambda: asyncio.run_coroutine_threadsafe(drain(), server.loop))
+    assert status == RemoteError.exit_status
     out, err = capsys.readouterr()
     assert len(out.splitlines()) == 3 and notes(err) == [
-        "the server stops; what was said is still translated. Begin again at wss://other.example.",
-        "the server has ended the session: drain.",
+        "the server stops; what was said is still translated. Begin again at wss://other.example."
     ]
+    assert "The server has ended the session: drain." in err
 
 
 @pytest.mark.parametrize(
