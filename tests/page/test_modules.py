@@ -2,10 +2,14 @@
 
 import base64
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import numpy as np
 import pytest
 import zxingcpp
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.typing import Subprotocol
 
 from seamless_stream.audio.pcm import from_bytes, to_bytes
 from seamless_stream.engine.engine import Engine
@@ -14,6 +18,9 @@ from tests.engine.test_engine import TALK, listen
 from tests.fakes import FakeTranslator
 from tests.page.browser import Browser, Tab
 from tests.page.conftest import Host
+from tests.server.serving import on_a_thread
+
+PROTOCOL = Subprotocol("seamless-stream.v1")
 
 # Before the proxy cuts: it cuts whatever comes next.
 LOAD = 'import("/page/client.js").then(() => true)'
@@ -90,6 +97,14 @@ SILENT = """
 })()
 """
 
+MUTE = """
+(async () => {
+  const { TranslationClient } = await import("/page/client.js");
+  const client = new TranslationClient({ url: "URL", output: { language: "es" }, patienceMs: 500 });
+  return client.connect().then(() => [], (error) => [error.code, error.message]);
+})()
+"""
+
 
 def module(tab: Tab, url: str, expression: str) -> object:
     """The value of an expression on the page of a server."""
@@ -157,6 +172,19 @@ def test_a_session_whose_connection_is_given_up_goes_on(browser: Browser, host: 
     with host() as hosted, browser.tab() as tab:
         module(tab, hosted.url, LOAD)
         assert tab.evaluate(SILENT) == ["session.created", "session.resumed"]
+
+
+@asynccontextmanager
+async def mute() -> AsyncIterator[str]:
+    """Where a server takes connections and says nothing."""
+    async with serve(ServerConnection.wait_closed, "127.0.0.1", 0, subprotocols=[PROTOCOL]) as server:
+        yield f"ws://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}"
+
+
+def test_a_server_that_accepts_and_says_nothing_is_given_up(browser: Browser, host: Host) -> None:
+    with host() as hosted, on_a_thread(mute()) as url, browser.tab() as tab:
+        found = module(tab, hosted.url, MUTE.replace("URL", url))
+    assert found == ["no_answer", "The server does not answer."]
 
 
 def test_qr_codes_are_read_by_another_program(browser: Browser, host: Host) -> None:

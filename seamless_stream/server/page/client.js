@@ -31,6 +31,7 @@ const FAST_AHEAD_MS = 60_000; // not yet taken by the server, where it drops not
 const MAX_JOINED_MS = 1_000; // of what waits, in one message: they are counted
 const SILENT_MS = 15_000; // the server has a heartbeat of five seconds
 const ANSWER_MS = 10_000; // for the reason of a refusal
+const GREETING_MS = 20_000; // for the first word on a socket
 const COME_BACK = 4000; // a close code: 1000, 1001 and none would end the session
 // Close codes after which another attempt would end the same way; all others are worth one.
 const FINAL_CODES = new Set([1000, 1003, 1007, 1008, 1009, 4400, 4401, 4403, 4409, 4413, 4429]);
@@ -203,10 +204,17 @@ export class TranslationClient extends EventTarget {
       greeted.reject(this.#lastError ?? new TranslationError("unreachable", "The server cannot be reached."));
       if (isSettled && socket === this.#socket) this.#lost(event.code);
     };
+    const timer = setTimeout(() => {
+      if (socket === this.#socket) this.#socket = null; // its end may come late, and is of no interest
+      greeted.reject(new TranslationError("no_answer", "The server does not answer."));
+      socket.close();
+    }, Math.min(GREETING_MS, this.#options.patienceMs));
     try {
       await greeted.promise;
     } catch (error) {
       throw error.code === "unreachable" ? await diagnose(address, key) : error;
+    } finally {
+      clearTimeout(timer);
     }
   }
 
