@@ -130,6 +130,8 @@ class PolicySettings:
     hold_n: int = 6  # last tokens that wait
     agreement_n: int = 2  # hypotheses that must agree
     alignatt_frames: int = 4  # last frames: a token that looks there waits
+    sure_probability: float = 0.7  # a token of a smaller one waits longer
+    unsure_frames: int = 16  # namely until what it looks at is so far back: 2.6 s
     rewind_frames: int = 25  # 4 s; a look back this far beyond what is committed is an error
 
     def __post_init__(self) -> None:
@@ -142,6 +144,8 @@ class PolicySettings:
             ("hold_n", self.hold_n >= 0, "0 or more"),
             ("agreement_n", self.agreement_n >= 2, "at least 2"),
             ("alignatt_frames", self.alignatt_frames >= 1, "at least 1"),
+            ("sure_probability", 0 <= self.sure_probability <= 1, "from 0 to 1"),
+            ("unsure_frames", self.unsure_frames >= 1, "at least 1"),
             ("rewind_frames", self.rewind_frames >= 1, "at least 1"),
         )
 
@@ -281,7 +285,14 @@ class SessionSettings:
 # Settings of a session that belong together, for every policy. "balanced" is whatever is set.
 LATENCIES: Final[dict[Latency, dict[str, dict[str, Any]]]] = {
     "low": {
-        "policy": {"first_decode_ms": 640, "alignatt_frames": 2, "wait_k": 2, "hold_n": 4},
+        "policy": {
+            "first_decode_ms": 640,
+            "alignatt_frames": 2,
+            "sure_probability": 0.5,
+            "unsure_frames": 8,
+            "wait_k": 2,
+            "hold_n": 4,
+        },
         "segmentation": {"hang_over_ms": 320, "hang_over_long_ms": 160, "soft_max_ms": 6_000},
     },
     "balanced": {},
@@ -289,6 +300,8 @@ LATENCIES: Final[dict[Latency, dict[str, dict[str, Any]]]] = {
         "policy": {
             "first_decode_ms": 1_600,
             "alignatt_frames": 8,
+            "sure_probability": 0.8,
+            "unsure_frames": 32,
             "wait_k": 6,
             "hold_n": 10,
             "agreement_n": 3,

@@ -25,10 +25,11 @@ class Hypothesis:
 
     tokens: tuple[int, ...] = ()
     rows: tuple[int, ...] = ()
+    probabilities: tuple[float, ...] = ()  # the model's own, of each token; beams keep none
 
-    def extended(self, row: int, token: int) -> "Hypothesis":
+    def extended(self, row: int, token: int, *probability: float) -> "Hypothesis":
         """This hypothesis and one more token."""
-        return Hypothesis((*self.tokens, token), (*self.rows, row))
+        return Hypothesis((*self.tokens, token), (*self.rows, row), (*self.probabilities, *probability))
 
 
 # --- filters: which tokens may not come next -------------------------------------------------------
@@ -131,7 +132,7 @@ class SingleLine:
         if math.isnan(log_prob):
             raise ModelError("The decoder must give finite logits, but gave NaN.")
         self._log_prob += log_prob
-        self._line = self._line.extended(0, token)
+        self._line = self._line.extended(0, token, math.exp(log_prob))
         is_over = token == self._prompt.eos_id or len(self._line.tokens) == self._settings.max_new_tokens
         return [] if is_over else [(0, token)]
 

@@ -28,6 +28,7 @@ class Decoded:
     hidden: Tensor
     score: float  # sum of log probabilities (eos included) / number of these ** length_penalty
     finished: bool  # False: `max_new_tokens` cut it
+    probabilities: tuple[float, ...] = ()  # of each free token; beams keep none
 
 
 class Watcher(Protocol):
@@ -36,8 +37,9 @@ class Watcher(Protocol):
     def watch(self, attention: np.ndarray) -> None:
         """Attention [A, T, S] of the positions that were just read, the last of which predicts the next token."""
 
-    def stops(self, token_ids: Sequence[int]) -> bool:
-        """Whether the free tokens so far, the newest predicted by the last row, are enough."""
+    def stops(self, token_ids: Sequence[int], probabilities: Sequence[float]) -> bool:
+        """Whether the free tokens so far, the newest predicted by the last row, are enough; and how probable they
+        were."""
 
 
 @dataclass(eq=False)
@@ -87,9 +89,11 @@ class Sentence:
 
     def _moves(self, logits: Tensor) -> list[Move]:
         moves = self.chooser.choose(logits.float())  # float32 also for float64 models, as transformers does
-        if moves and self.watcher is not None and self.watcher.stops(self.chooser.best()[0].tokens):
-            self.was_stopped = True
-            return []
+        if moves and self.watcher is not None:
+            line, _ = self.chooser.best()
+            self.was_stopped = self.watcher.stops(line.tokens, line.probabilities)
+            if self.was_stopped:
+                return []
         if not moves:
             hypothesis, _ = self.chooser.best()
             self.is_closing = hypothesis.tokens[-1] != self.prompt.eos_id
@@ -107,7 +111,8 @@ class Sentence:
             parts.append(self.trace[-1][0])
         ended = not (self.is_closing or self.was_stopped)
         tokens = hypothesis.tokens[:-1] if ended else hypothesis.tokens
-        return Decoded([*self.prompt.token_ids, *tokens], torch.cat(parts), score, ended)
+        probabilities = hypothesis.probabilities[: len(tokens)]
+        return Decoded([*self.prompt.token_ids, *tokens], torch.cat(parts), score, ended, probabilities)
 
 
 def _positions(attention: Tensor | None, first: int, end: int) -> Tensor | None:

@@ -18,3 +18,6 @@ class Hypothesis:
     ] = ()  # per token: the encoder state where its attention is highest; empty: unknown
     num_frames: int = 0  # encoder states that there were
     heard_samples: int = 0  # of the segment
+    probabilities: tuple[
+        float, ...
+    ] = ()  # per token, the decoder's own; 1 where it was given; empty: unknown

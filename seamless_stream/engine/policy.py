@@ -7,7 +7,7 @@ text.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 from seamless_stream.audio.fbank import SAMPLE_RATE
 from seamless_stream.engine.hypothesis import Hypothesis
@@ -19,7 +19,17 @@ SPACELESS: Final = frozenset({"cmn", "cmn_Hans", "cmn_Hant", "yue", "jpn", "tha"
 
 # What holds the first token that is not believed; "none": all are. "end" commits everything, the source has finished.
 Rule = Literal[
-    "none", "end", "segment", "wait-k", "hold-n", "first", "agreement", "attention", "unknown", "rewind"
+    "none",
+    "end",
+    "segment",
+    "wait-k",
+    "hold-n",
+    "first",
+    "agreement",
+    "attention",
+    "unsure",
+    "unknown",
+    "rewind",
 ]
 
 
@@ -203,6 +213,10 @@ class LocalAgreement:
 class AlignAtt:
     """Up to the first token whose attention is highest in the last f frames: Papi et al. 2023 (arXiv 2305.11408).
 
+    A token of which the decoder is not sure waits longer: until what it looks at is `unsure_frames` back. A first word
+    that is guessed from little sound is what the rule of the paper commits and cannot take back; what stays uncertain
+    however much is heard, because it can be said in several ways, must not wait for ever.
+
     A hypothesis that looks back further than any reordering does is not believed at all, as in SimulStreaming
     (Macháček and Polák 2025, arXiv 2506.17077). Where the held token begins a word or is the end, the word before
     it is whole and goes along; the paper always drops it.
@@ -212,9 +226,13 @@ class AlignAtt:
     wants_attention = True
     memory = 1
 
-    def __init__(self, num_frames: int, rewind_frames: int) -> None:
+    def __init__(
+        self, num_frames: int, rewind_frames: int, sure_probability: float, unsure_frames: int
+    ) -> None:
         self._num_frames = num_frames
         self._rewind_frames = rewind_frames
+        self._sure_probability = sure_probability
+        self._unsure_frames = max(num_frames, unsure_frames)
 
     def judge(self, hypotheses: Sequence[Hypothesis], source_finished: bool) -> Verdict:
         """See the class."""
@@ -225,21 +243,27 @@ class AlignAtt:
         first, known = newest.num_committed, len(newest.frames)
         # A token that the decoder has not been given yet has no frame, and waits.
         end = num_tokens if newest.is_complete else max(first, known)
-        held = next((i for i in range(first, known) if self._is_held(newest, i)), end)
+        held = next((i for i in range(first, known) if self._holds(newest, i)), end)
         back = next((i for i in range(first, min(held, known)) if self._is_rewound(newest, i)), None)
         if back is not None:
             return Verdict(first, first, "rewind", back)
-        return cut(newest, held, "attention" if held < known else "unknown")
+        return cut(newest, held, (self._holds(newest, held) if held < known else None) or "unknown")
 
     def stops(self, hypothesis: Hypothesis) -> bool:
         """At the first held token, and where the attention has jumped back."""
         newest = len(hypothesis.frames) - 1
         if newest < hypothesis.num_committed:
             return False
-        return self._is_held(hypothesis, newest) or self._is_rewound(hypothesis, newest)
+        return self._holds(hypothesis, newest) is not None or self._is_rewound(hypothesis, newest)
 
-    def _is_held(self, hypothesis: Hypothesis, place: int) -> bool:
-        return hypothesis.frames[place] >= hypothesis.num_frames - self._num_frames
+    def _holds(self, hypothesis: Hypothesis, place: int) -> Rule | None:
+        """Why a token waits, if it does."""
+        distance = hypothesis.num_frames - hypothesis.frames[place]
+        if distance <= self._num_frames:
+            return "attention"
+        known = hypothesis.probabilities[place : place + 1]
+        is_sure = not known or known[0] >= self._sure_probability
+        return None if is_sure or distance > self._unsure_frames else "unsure"
 
     def _is_rewound(self, hypothesis: Hypothesis, place: int) -> bool:
         furthest = max(hypothesis.frames[: hypothesis.num_committed], default=0)
@@ -251,7 +275,12 @@ POLICIES: dict[PolicyName, Callable[[PolicySettings], Policy]] = {
     "wait-k": lambda settings: WaitK(settings.wait_k, settings.wait_k_step_ms),
     "hold-n": lambda settings: HoldN(settings.hold_n),
     "local-agreement": lambda settings: LocalAgreement(settings.agreement_n),
-    "alignatt": lambda settings: AlignAtt(settings.alignatt_frames, settings.rewind_frames),
+    "alignatt": lambda settings: AlignAtt(
+        settings.alignatt_frames,
+        settings.rewind_frames,
+        settings.sure_probability,
+        settings.unsure_frames,
+    ),
 }
 
 FRAME_MS: Final = 160  # of a "frame" in the settings
@@ -259,9 +288,7 @@ FRAME_MS: Final = 160  # of a "frame" in the settings
 
 def policy_for(settings: PolicySettings, state_ms: int) -> Policy:
     """The policy that the settings name, where an encoder state is so many ms of source."""
-    own = replace(
-        settings,
-        alignatt_frames=-(-settings.alignatt_frames * FRAME_MS // state_ms),
-        rewind_frames=-(-settings.rewind_frames * FRAME_MS // state_ms),
-    )
+    names = ("alignatt_frames", "rewind_frames", "unsure_frames")
+    frames: dict[str, Any] = {name: -(-getattr(settings, name) * FRAME_MS // state_ms) for name in names}
+    own = replace(settings, **frames)
     return POLICIES[own.name](own)

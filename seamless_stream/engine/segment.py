@@ -226,11 +226,15 @@ class LineWatcher:
         if self._alignment is not None:
             self._alignment.push(attention[:, :, : self._num_frames])
 
-    def stops(self, token_ids: Sequence[int]) -> bool:
+    def stops(self, token_ids: Sequence[int], probabilities: Sequence[float]) -> bool:
         """The policy's word on the sentence so far."""
-        return not self._is_last and self._policy.stops(self.hypothesis(token_ids, 0.0, is_complete=False))
+        return not self._is_last and self._policy.stops(
+            self.hypothesis(token_ids, probabilities, 0.0, is_complete=False)
+        )
 
-    def hypothesis(self, token_ids: Sequence[int], score: float, *, is_complete: bool) -> Hypothesis:
+    def hypothesis(
+        self, token_ids: Sequence[int], probabilities: Sequence[float], score: float, *, is_complete: bool
+    ) -> Hypothesis:
         """Free tokens behind the committed ones -> the whole hypothesis."""
         tokens = (*self._line.committed, *token_ids)
         frames = self._alignment.frames()[: len(tokens)] if self._alignment is not None else ()
@@ -245,6 +249,7 @@ class LineWatcher:
             frames,
             self._num_frames,
             self._heard_samples,
+            (*[1.0] * len(self._line.committed), *probabilities),
         )
 
     def _read(self, tokens: tuple[int, ...]) -> None:
@@ -261,4 +266,6 @@ class LineWatcher:
     def answer(self, decoded: Decoded) -> Hypothesis:
         """The hypothesis of a sentence that is over."""
         known = self._line.num_given + len(self._line.committed)
-        return self.hypothesis(decoded.token_ids[known:], decoded.score, is_complete=decoded.finished)
+        return self.hypothesis(
+            decoded.token_ids[known:], decoded.probabilities, decoded.score, is_complete=decoded.finished
+        )

@@ -28,6 +28,7 @@ STATUSES: Final[dict[str, tuple[str, str]]] = {
     "policy": ("committed by the policy", "The policy let it go."),
     "end": ("committed at the end", "The segment was over: nothing is held any more."),
     "attention": ("attention", "Its attention was highest in the newest frames, where a word may still go on."),
+    "unsure": ("unsure", "The decoder was not sure of it, and more sound may tell."),
     "unknown": ("not yet looked", "The decoder had just said it; where it looks is known one step later."),
     "rewind": ("rewind guard", "Attention jumped back further than words are ever reordered; nothing was believed."),
     "agreement": ("no agreement", "The hypotheses compared had different tokens here."),

@@ -65,7 +65,7 @@ def test_rules_name_the_token_that_they_are_about() -> None:
         found = policy.judge([hypothesis(w, frames[: len(w.split())]) for w in words], False)
         return found.rule, found.place
 
-    alignatt = AlignAtt(num_frames=4, rewind_frames=25)
+    alignatt = AlignAtt(num_frames=4, rewind_frames=25, sure_probability=0.7, unsure_frames=12)
     assert verdict(alignatt, "_a _b _c _d") == ("attention", 2)
     assert verdict(alignatt, "_a _b") == ("none", 2)
     cut = alignatt.judge([hypothesis("_a b _c _d", (2, 9), complete=False)], False)

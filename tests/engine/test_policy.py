@@ -1,6 +1,7 @@
 """The policies on plain values."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from seamless_stream.engine.policy import (
     Policy,
     PolicyName,
     PolicySettings,
+    Rule,
     Segment,
     WaitK,
     whole_words,
@@ -44,6 +46,9 @@ def hypothesis(
         num_frames=20,
         heard_samples=16_000,
     )
+
+
+ALIGNATT: Any = {"num_frames": 4, "rewind_frames": 25, "sure_probability": 0.7, "unsure_frames": 12}
 
 
 def policy_of(name: PolicyName, **settings: int) -> Policy:
@@ -115,29 +120,48 @@ def test_local_agreement_of_an_unfinished_end_waits_for_the_last_word() -> None:
 
 
 def test_alignatt_commits_up_to_the_first_token_that_looks_at_the_last_frames() -> None:
-    policy = AlignAtt(num_frames=4, rewind_frames=25)  # 20 frames: 16 and later wait
+    policy = AlignAtt(**ALIGNATT)  # 20 frames: 16 and later wait
     assert policy.judge([hypothesis("_a _b _c _d", (2, 9, 16, 5))], False).num_tokens == 2
     assert policy.judge([hypothesis("_a _b _c _d", (2, 9, 15, 15))], False).num_tokens == 4
     assert policy.judge([hypothesis("_a _b", (16, 3))], False).num_tokens == 0
 
 
 def test_alignatt_keeps_the_last_word_only_where_the_next_token_shows_that_it_is_whole() -> None:
-    policy = AlignAtt(num_frames=4, rewind_frames=25)
+    policy = AlignAtt(**ALIGNATT)
     assert policy.judge([hypothesis("_a _b _c", (2, 9, 17), complete=False)], False).num_tokens == 2
     assert policy.judge([hypothesis("_a _b c", (2, 9, 17), complete=False)], False).num_tokens == 1
     assert policy.judge([hypothesis("_a _b", (2, 9), complete=True)], False).num_tokens == 2
     assert policy.judge([hypothesis("_a _b", (2, 9), complete=False)], False).num_tokens == 1
 
 
+def test_alignatt_lets_an_unsure_token_wait_longer_but_not_for_ever() -> None:
+    policy = AlignAtt(**ALIGNATT)  # 20 frames: unsure ones wait from 8 on
+
+    def verdict(frame: int, probability: float) -> tuple[int, Rule]:
+        asked = replace(hypothesis("_a _b _c", (2, frame, 9)), probabilities=(0.9, probability, 0.9))
+        assert policy.stops(replace(asked, frames=(2, frame))) == (
+            policy.judge([asked], False).rule != "none"
+        )
+        return policy.judge([asked], False).num_tokens, policy.judge([asked], False).rule
+
+    assert verdict(9, 0.7) == (3, "none")
+    assert verdict(9, 0.69) == (1, "unsure")
+    assert verdict(8, 0.01) == (1, "unsure")
+    assert verdict(7, 0.01) == (3, "none")
+    assert verdict(16, 0.9) == verdict(16, 0.1) == (1, "attention")
+    committed = replace(hypothesis("_a _b", (9, 9), committed=1), probabilities=(0.1, 0.9))
+    assert policy.judge([committed], False).num_tokens == 2
+
+
 def test_alignatt_does_not_take_back_what_is_committed() -> None:
-    policy = AlignAtt(num_frames=4, rewind_frames=25)
+    policy = AlignAtt(**ALIGNATT)
     held_again = hypothesis("_a _b _c _d", (2, 18, 10, 17), committed=2)
     assert policy.judge([held_again], False).num_tokens == 3
     assert policy.judge([replace(held_again, num_committed=4)], False).num_tokens == 4
 
 
 def test_alignatt_stops_at_the_first_held_token_but_not_for_committed_ones() -> None:
-    policy = AlignAtt(num_frames=4, rewind_frames=25)
+    policy = AlignAtt(**ALIGNATT)
     assert policy.stops(hypothesis("_a _b", (2, 17), complete=False))
     assert not policy.stops(hypothesis("_a _b", (2, 15), complete=False))
     assert not policy.stops(hypothesis("_a _b", (2, 17), complete=False, committed=2))
@@ -145,7 +169,7 @@ def test_alignatt_stops_at_the_first_held_token_but_not_for_committed_ones() -> 
 
 
 def test_alignatt_holds_a_token_whose_frame_is_not_known_yet() -> None:
-    policy = AlignAtt(num_frames=4, rewind_frames=25)
+    policy = AlignAtt(**ALIGNATT)
     assert policy.judge([hypothesis("_a _b _c", (2, 9), complete=False)], False).num_tokens == 2
     assert policy.judge([hypothesis("_a _b c", (2, 9), complete=False)], False).num_tokens == 1
     assert policy.judge([hypothesis("_a _b _c", (2,), complete=False, committed=2)], False).num_tokens == 2
@@ -154,7 +178,7 @@ def test_alignatt_holds_a_token_whose_frame_is_not_known_yet() -> None:
 
 
 def test_alignatt_believes_nothing_of_a_hypothesis_that_jumps_back() -> None:
-    policy = AlignAtt(num_frames=4, rewind_frames=25)
+    policy = AlignAtt(**ALIGNATT)
     back = replace(hypothesis("_a _b _c _d", (3, 40, 16, 14), committed=2), num_frames=60)
     assert policy.judge([back], False).num_tokens == 2
     assert policy.stops(back)

@@ -34,7 +34,7 @@ def test_half_a_word_is_not_committed(tokenizer: SpeechToText2Tokenizer) -> None
     encoded = EncoderOutput(torch.zeros(1, 20, 4), torch.tensor([20]))
     watcher = LineWatcher(line, Segment(0, 0, [line]), policy, tokenizer, encoded)
     grown = [
-        watcher.hypothesis(tokens, 0.0, is_complete=False) for tokens in ([DER, HUN], [DER, HUN, D, IST])
+        watcher.hypothesis(tokens, [], 0.0, is_complete=False) for tokens in ([DER, HUN], [DER, HUN, D, IST])
     ]
     assert [hypothesis.starts_word for hypothesis in grown] == [(True, True), (True, True, False, True)]
     verdict = policy.judge(deque(grown[-1:]), False)
