@@ -129,7 +129,7 @@ class PolicySettings:
     wait_k_step_ms: int = 320  # about a word of speech
     hold_n: int = 6  # last tokens that wait
     agreement_n: int = 2  # hypotheses that must agree
-    alignatt_frames: int = 4  # last frames: a token that looks there waits
+    alignatt_frames: int = 2  # last frames: a token that looks there waits
     sure_probability: float = 0.7  # a token of a smaller one waits longer
     unsure_frames: int = 16  # namely until what it looks at is so far back: 2.6 s
     rewind_frames: int = 25  # 4 s; a look back this far beyond what is committed is an error
@@ -287,7 +287,7 @@ LATENCIES: Final[dict[Latency, dict[str, dict[str, Any]]]] = {
     "low": {
         "policy": {
             "first_decode_ms": 640,
-            "alignatt_frames": 2,
+            "alignatt_frames": 1,
             "sure_probability": 0.5,
             "unsure_frames": 8,
             "wait_k": 2,
@@ -299,7 +299,7 @@ LATENCIES: Final[dict[Latency, dict[str, dict[str, Any]]]] = {
     "quality": {
         "policy": {
             "first_decode_ms": 1_600,
-            "alignatt_frames": 8,
+            "alignatt_frames": 4,
             "sure_probability": 0.8,
             "unsure_frames": 32,
             "wait_k": 6,

@@ -66,10 +66,8 @@ def test_latency_is_a_set_of_settings_that_options_win_over(name: Latency, tmp_p
     path.write_text("session:\n  policy:\n    alignatt_frames: 6\n    decode_every_ms: 480\n")
     words = ["live", "--source", "-", "--config", str(path), "--latency", name]
     policy = settings_of(parse(words), latency_overrides(name)).session.policy
-    assert (
-        policy.alignatt_frames == {"low": 2, "balanced": 6, "quality": 8}[name]
-        and policy.decode_every_ms == 480
-    )
+    assert policy.alignatt_frames == {"low": 1, "balanced": 6, "quality": 4}[name]
+    assert policy.decode_every_ms == 480
     chosen = parse([*words, "--set", "session.policy.alignatt_frames=5", "--policy", "wait-k"])
     policy = settings_of(chosen, latency_overrides(name)).session.policy
     assert (policy.name, policy.alignatt_frames) == ("wait-k", 5)

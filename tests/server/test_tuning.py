@@ -64,7 +64,7 @@ def test_a_number_wins_over_the_latency_and_later_wishes_keep_earlier_ones() -> 
     tuning = Tuning().with_policy(Policy("low")).with_turns(TurnDetection(silence_duration_ms=800))
     tuning = tuning.with_turns(TurnDetection(threshold=0.7)).with_policy(Policy())
     found = tuning.settings(BASE)
-    assert found.policy.alignatt_frames == 2 and found.policy.first_decode_ms == 640
+    assert found.policy.alignatt_frames == 1 and found.policy.first_decode_ms == 640
     assert (found.segmentation.hang_over_ms, found.segmentation.soft_max_ms) == (800, 6_000)
     assert found.segmentation.threshold == 0.7
 
@@ -88,7 +88,7 @@ def test_session_updated_shows_what_the_engine_gets() -> None:
     assert shown["translation"]["policy"] == {"latency": "quality"}
     backlog = {"target_ms": 2_000, "max_ms": 6_000, "tempo_max": 1.1, "overflow": "skip"}
     assert shown["speech"]["backlog"] == backlog
-    assert (tuned.segmentation.hard_max_ms, tuned.policy.alignatt_frames) == (8_000, 8)
+    assert (tuned.segmentation.hard_max_ms, tuned.policy.alignatt_frames) == (8_000, 4)
     assert (tuned.speech.target_backlog_s, tuned.speech.max_tempo) == (2.0, 1.1)
 
 
