@@ -2,12 +2,11 @@
 
     python -m tools.phrasebook.card --work DIR --output seamless_stream/checkpoints/phrasebook
 
-Takes `evaluation.json`, the training logs and the table of voices. It has no number of its own: what was not
-measured is not in the card. Beside the card it writes `training.json`, which tells a later run what it begins from.
+Takes `evaluation.json`, what the exporter recorded of the training and the table of voices. It has no number of its
+own: what was not measured is not in the card.
 """
 
 import argparse
-import csv
 import itertools
 import json
 import shutil
@@ -17,9 +16,8 @@ from typing import Any
 
 from tools.phrasebook.build import Scale
 from tools.phrasebook.corpus import DEFAULT_WORK
-from tools.phrasebook.earlier import RECORD_FILE
 from tools.phrasebook.recipe import CONFIG, LANGUAGES, read_phrases
-from tools.phrasebook.run_log import LOG_FILE, read_starts
+from tools.phrasebook.run_log import RECORD_FILE
 from tools.phrasebook.shards import read_index
 from tools.phrasebook.voices import VOICES
 
@@ -152,32 +150,6 @@ def results(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def earlier_runs(work: Path) -> list[dict[str, Any]]:
-    """Of the checkpoint that training began from; none where it began from nothing."""
-    path = work / "main" / RECORD_FILE
-    runs: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
-    return runs
-
-
-def last_row(work: Path, step: int | None) -> dict[str, str]:
-    """Of the log, up to the exported step."""
-    with open(work / "main" / LOG_FILE) as file:
-        return [row for row in csv.DictReader(file) if step is None or int(row["step"]) <= step][-1]
-
-
-def record(work: Path, step: int | None) -> list[dict[str, Any]]:
-    """All runs that the weights are of: languages, steps, seconds and the options of each start."""
-    last = last_row(work, step)
-    steps = int(last["step"])
-    own = {
-        "languages": list(read_phrases(work / "corpus" / "train.jsonl")[0]["text"]),
-        "steps": steps,
-        "seconds": int(last["seconds"]),
-        "starts": [start for start in read_starts(work / "main") if start["step"] < steps],
-    }
-    return [*earlier_runs(work), own]
-
-
 def starts(runs: list[dict[str, Any]]) -> list[str]:
     """With which options each run was started, as far as that was kept."""
     lines, cells = [], []
@@ -201,9 +173,8 @@ def spelled(options: dict[str, Any]) -> str:
     return " ".join(words)
 
 
-def training(work: Path, step: int | None) -> str:
+def training(work: Path, runs: list[dict[str, Any]]) -> str:
     """Architecture, steps and amounts of speech, as the logs have them."""
-    runs = record(work, step)
     lines = ["## Training", "", "![loss and held-out quality](curves.png)", ""]
     told = "; then ".join(
         f"{run['steps']} steps in {run['seconds'] / 3600:.1f} h in {listed([NAMES[c] for c in run['languages']])}"
@@ -253,8 +224,8 @@ def voices(used: dict[str, set[str]]) -> str:
     return "\n".join([*lines, ""])
 
 
-def write(work: Path, step: int | None, rows: list[dict[str, Any]]) -> str:
-    """The whole card."""
+def write(work: Path, rows: list[dict[str, Any]], runs: list[dict[str, Any]]) -> str:
+    """The whole card, of what was measured and of the runs of training."""
     languages, used = languages_of(rows), speakers(work)
     codes, names = ", ".join(CODES[code] for code in languages), listed([NAMES[code] for code in languages])
     notes = [f"- {text}\n" for start, text in NOTES.items() if any(voice.startswith(start) for voice in used)]
@@ -262,7 +233,7 @@ def write(work: Path, step: int | None, rows: list[dict[str, Any]]) -> str:
     human = "; how it hears people say single words is in the row `human`"
     limits = {"count": COUNTS[len(languages)], "notes": "".join(notes), "trained": trained, "steps": steps}
     limits["human"] = human if any(row["set"] == "human" for row in rows) else ""
-    parts = [HEAD.format(codes=codes, names=names), results(rows), training(work, step), voices(used)]
+    parts = [HEAD.format(codes=codes, names=names), results(rows), training(work, runs), voices(used)]
     return "\n".join([*parts, LIMITS.format(**limits)])
 
 
@@ -272,15 +243,13 @@ def main() -> None:
     )
     parser.add_argument("--work", type=Path, default=DEFAULT_WORK)
     parser.add_argument("--output", type=Path, required=True)
-    parser.add_argument("--step", type=int, help="of the exported weights, where training went on since")
     options = parser.parse_args()
     rows = json.loads((options.work / "evaluation.json").read_text(encoding="utf-8"))
     if not any(row["set"] == "seen" for row in rows):
         raise SystemExit("evaluation.json must have the part `text`: python -m tools.phrasebook.evaluate")
-    card = write(options.work, options.step, rows)
+    runs = json.loads((options.output / RECORD_FILE).read_text(encoding="utf-8"))
+    card = write(options.work, rows, runs)
     (options.output / "README.md").write_text(card, encoding="utf-8")
-    runs = json.dumps(record(options.work, options.step), indent=1)
-    (options.output / RECORD_FILE).write_text(f"{runs}\n", encoding="utf-8")
     shutil.copy(options.work / "main" / "curves.png", options.output / "curves.png")
     print(f"{options.output / 'README.md'}: {len(card.splitlines())} lines")
 

@@ -1,21 +1,20 @@
 """An earlier phrasebook checkpoint, such as the bundled one, as what training begins from.
 
-It may know fewer languages and pieces than the recipe; what becomes of its tables is in `carry.py`. What its files do
-not hold begins anew: optimizers, the heads of the character CTC, the vocoder's judges.
+It may know fewer languages and pieces than the recipe, and it need not speak; what becomes of its tables is in
+`carry.py`. What its files do not hold begins anew: optimizers, the heads of the character CTC, the vocoder's judges.
 """
 
 import json
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from seamless_stream.models.checkpoint import resolve
-from seamless_stream.models.seamless_m4t.model import load
+from seamless_stream.models.seamless_m4t.model import capabilities, load
 from tools.phrasebook.recipe import Text
-
-RECORD_FILE: Final = "training.json"  # beside the weights: which runs they are of
+from tools.phrasebook.run_log import RECORD_FILE
 
 
 class Earlier:
@@ -27,11 +26,12 @@ class Earlier:
 
     def __init__(self, directory: Path) -> None:
         files = resolve(str(directory))
-        model = load(files, device=torch.device("cpu"), dtype=torch.float32)
+        tasks = capabilities(files).tasks
+        model = load(files, device=torch.device("cpu"), dtype=torch.float32, tasks=tasks)
         self.tokenizer = files.tokenizer_model
         self.text = Text(self.tokenizer)
         self.languages = list(model.capabilities.target_languages)
-        self.characters: dict[str, int] = files.generation_config["char_to_id"]
+        self.characters: dict[str, int] = files.generation_config.get("char_to_id", {})
         self.runs: list[dict[str, Any]] = json.loads((directory / RECORD_FILE).read_text(encoding="utf-8"))
         self._weights = model.network.state_dict()
 

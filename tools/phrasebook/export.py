@@ -3,13 +3,15 @@
     python -m tools.phrasebook.export --work DIR --output seamless_stream/checkpoints/phrasebook
 
 Takes `main/weights.safetensors`, `t2u/t2u.safetensors` and `vocoder/vocoder.safetensors`. Weights are stored as float16
-(half the size); `config.json` says float32, which is what both loaders then compute in.
+(half the size); `config.json` says float32, which is what both loaders then compute in. With `--text-only` it takes the
+first alone: what the main network has learnt can be measured, kept and gone on from before it can speak.
 """
 
 import argparse
 import hashlib
 import json
 import shutil
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,7 @@ from seamless_stream.models.seamless_m4t.weights import to_theirs
 from tools.phrasebook.corpus import DEFAULT_WORK
 from tools.phrasebook.prefixes import HEADS
 from tools.phrasebook.recipe import CONFIG, LANGUAGES, OFFSET, Text, with_speech
+from tools.phrasebook.run_log import RECORD_FILE, record
 from tools.phrasebook.train_vocoder import SPEAKER
 
 POINTWISE = (
@@ -35,10 +38,10 @@ SPEECH_PARTS = ("t2u", "vocoder")
 SPEAKERS = "vocoder.speakers.weight"
 
 
-def collect(work: Path) -> dict[str, Tensor]:
+def collect(work: Path, speech_parts: Sequence[str]) -> dict[str, Tensor]:
     """All trained tensors by our names."""
     tensors = dict(load_file(work / "main" / "weights.safetensors"))
-    for part in SPEECH_PARTS:
+    for part in speech_parts:
         trained = load_file(work / part / f"{part}.safetensors")
         tensors |= {
             name if name.startswith(f"{part}.") else f"{part}.{name}": t for name, t in trained.items()
@@ -54,9 +57,11 @@ def with_one_voice(
     return replace(config, vocoder_num_spkrs=len(learnt)), tensors | {SPEAKERS: learnt}
 
 
-def check_complete(tensors: dict[str, Tensor], config: SeamlessM4TConfig) -> None:
+def check_complete(
+    tensors: dict[str, Tensor], config: SeamlessM4TConfig, speech_parts: Sequence[str]
+) -> None:
     """Every parameter of the architecture is there with its shape, and nothing else."""
-    parts = frozenset({"speech_encoder", "text_encoder", "text_decoder", *SPEECH_PARTS})
+    parts = frozenset({"speech_encoder", "text_encoder", "text_decoder", *speech_parts})
     with torch.device("meta"):
         wanted = {name: tuple(p.shape) for name, p in Network(config, parts).named_parameters()}
     found = {name: tuple(t.shape) for name, t in tensors.items()}
@@ -86,8 +91,14 @@ def config_json(config: SeamlessM4TConfig) -> dict[str, Any]:
     return head | {key: value for key, value in asdict(config).items() if key not in ONLY_V1}
 
 
-def generation_json(text: Text, char_to_id: dict[str, int]) -> dict[str, Any]:
-    """Language, piece and character tables; the ids of the released checkpoint's specials."""
+def generation_json(text: Text, char_to_id: dict[str, int] | None) -> dict[str, Any]:
+    """Language, piece and character tables; the ids of the released checkpoint's specials. Without characters there
+    are no tables of speech."""
+    speech = {
+        "t2u_lang_code_to_id": {lang: SPECIAL_UNITS + i for i, lang in enumerate(LANGUAGES)},
+        "vocoder_lang_code_to_id": {lang: i for i, lang in enumerate(LANGUAGES)},
+        "char_to_id": char_to_id,
+    }
     pieces = {OFFSET + i: text.pieces.id_to_piece(i) for i in range(len(text.pieces))}
     pieces |= {0: "<pad>", 1: "<unk>", 2: "<s>", 3: "</s>"}
     pieces |= {text.language_id(lang): f"__{lang}__" for lang in LANGUAGES}
@@ -99,10 +110,8 @@ def generation_json(text: Text, char_to_id: dict[str, int]) -> dict[str, Any]:
         "max_new_tokens": 64,
         "text_decoder_lang_to_code_id": {lang: text.language_id(lang) for lang in LANGUAGES},
         "decoder_names_source": True,  # see `Capabilities.names_source`
-        "t2u_lang_code_to_id": {lang: SPECIAL_UNITS + i for i, lang in enumerate(LANGUAGES)},
-        "vocoder_lang_code_to_id": {lang: i for i, lang in enumerate(LANGUAGES)},
         "id_to_text": {str(i): piece for i, piece in sorted(pieces.items())},
-        "char_to_id": char_to_id,
+        **(speech if char_to_id is not None else {}),
     }
 
 
@@ -136,13 +145,16 @@ PREPROCESSOR: dict[str, Any] = {
 }
 
 
-def write(output: Path, work: Path) -> None:
+def write(output: Path, work: Path, *, text_only: bool = False) -> None:
     """The whole directory; the model card and other files that are already there stay."""
     output.mkdir(parents=True, exist_ok=True)
-    config, tensors = with_one_voice(with_speech(CONFIG, work), collect(work))
-    check_complete(tensors, config)
+    speech_parts = () if text_only else SPEECH_PARTS
+    config, tensors, char_to_id = CONFIG, collect(work, speech_parts), None
+    if not text_only:
+        config, tensors = with_one_voice(with_speech(CONFIG, work), tensors)
+        char_to_id = json.loads((work / "t2u" / "char_to_id.json").read_text(encoding="utf-8"))
+    check_complete(tensors, config, speech_parts)
     text = Text(work / "main" / "sentencepiece.bpe.model")
-    char_to_id = json.loads((work / "t2u" / "char_to_id.json").read_text(encoding="utf-8"))
     save_file(to_checkpoint(tensors), output / "model.safetensors", metadata={"format": "pt"})
     documents = {
         "config.json": config_json(config),
@@ -154,6 +166,8 @@ def write(output: Path, work: Path) -> None:
     for name, content in documents.items():
         (output / name).write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     shutil.copy(work / "main" / "sentencepiece.bpe.model", output / "sentencepiece.bpe.model")
+    runs = json.dumps(record(work / "main", LANGUAGES), indent=1)
+    (output / RECORD_FILE).write_text(f"{runs}\n", encoding="utf-8")
     names = [*documents, "model.safetensors", "sentencepiece.bpe.model"]
     sums = [f"{hashlib.sha256((output / n).read_bytes()).hexdigest()}  {n}\n" for n in sorted(names)]
     (output / "SHA256SUMS").write_text("".join(sums))
@@ -169,8 +183,9 @@ def main() -> None:
     )
     parser.add_argument("--work", type=Path, default=DEFAULT_WORK)
     parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--text-only", action="store_true", help="the main network alone")
     options = parser.parse_args()
-    write(options.output, options.work)
+    write(options.output, options.work, text_only=options.text_only)
 
 
 if __name__ == "__main__":

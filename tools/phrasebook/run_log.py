@@ -1,16 +1,18 @@
-"""What a training run leaves behind for people, in `main/`: its log, its curves and the options of every start.
+"""What a training run leaves behind for people, in `main/`: its log, its curves, the options of every start, and which
+runs the weights are of that it began from.
 
 Knows these files; nothing of what was trained.
 """
 
 import csv
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 LOG_FILE = "log.csv"
 STARTS_FILE = "starts.jsonl"  # the options of every start, resumed ones too
+RECORD_FILE = "training.json"  # the runs that weights are of; also beside those of a checkpoint
 LOSSES = "speech ctc text away prefix astray".split()
 CHECKS = "seen_asr seen_s2tt unseen_asr unseen_s2tt".split()
 FIELDS = ["step", "seconds", *LOSSES, "norm", "rate", *CHECKS, "clips"]
@@ -34,6 +36,18 @@ def read_starts(folder: Path) -> list[dict[str, Any]]:
         if not starts or any(row[name] != starts[-1][name] for name in ("machine", "options")):
             starts.append(row)
     return starts
+
+
+def record(folder: Path, languages: Sequence[str]) -> list[dict[str, Any]]:
+    """The runs that the weights are of, the last being this one so far: languages, steps, seconds, starts."""
+    path = folder / RECORD_FILE
+    earlier = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    with open(folder / LOG_FILE) as file:
+        *_, last = csv.DictReader(file)
+    steps = int(last["step"])
+    starts = [start for start in read_starts(folder) if start["step"] < steps]
+    own = {"steps": steps, "seconds": int(last["seconds"]), "starts": starts}
+    return [*earlier, {"languages": list(languages), **own}]
 
 
 def write_row(folder: Path, row: dict[str, Any]) -> None:

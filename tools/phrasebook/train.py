@@ -22,11 +22,11 @@ import torch
 
 from tools.phrasebook.batches import Batches, examples_of
 from tools.phrasebook.corpus import DEFAULT_WORK
-from tools.phrasebook.earlier import RECORD_FILE, Earlier
+from tools.phrasebook.earlier import Earlier
 from tools.phrasebook.files import cut_log, write_text
 from tools.phrasebook.held_out import checks
 from tools.phrasebook.recipe import LANGUAGES, NUM_PIECES, Text, read_phrases, train_tokenizer
-from tools.phrasebook.run_log import LOG_FILE, note_start, plot, write_row
+from tools.phrasebook.run_log import LOG_FILE, RECORD_FILE, note_start, plot, write_row
 from tools.phrasebook.trainer import Trainer
 from tools.phrasebook.widen import widen_tokenizer
 
