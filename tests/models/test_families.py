@@ -247,5 +247,5 @@ def test_policies_count_in_ms(checkpoints: dict[str, Path]) -> None:
     sizes = {case.size: load(checkpoints[case.size]).capabilities.state_ms for case in CASES}
     assert list(sizes.values()) == [160, 40, 40, 20]
     for state_ms, frames in ((160, 4), (40, 16), (20, 32)):
-        policy = policy_for(PolicySettings("alignatt"), state_ms)
+        policy = policy_for(PolicySettings("alignatt", alignatt_frames=4), state_ms)
         assert isinstance(policy, AlignAtt) and policy._num_frames == frames
