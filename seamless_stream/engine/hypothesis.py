@@ -13,11 +13,9 @@ class Hypothesis:
     is_complete: bool  # the decoder said eos; False: it was stopped, by a policy or by `max_new_tokens`
     num_committed: int = 0  # leading tokens that were given to the decoder and never change
     starts_word: tuple[bool, ...] = ()  # per token: whether its piece begins a word
-    frames: tuple[
-        int, ...
-    ] = ()  # per token: the encoder state where its attention is highest; empty: unknown
+    # Per token: the encoder state where its attention is highest; empty: unknown.
+    frames: tuple[int, ...] = ()
     num_frames: int = 0  # encoder states that there were
     heard_samples: int = 0  # of the segment
-    probabilities: tuple[
-        float, ...
-    ] = ()  # per token, the decoder's own; 1 where it was given; empty: unknown
+    # Per token, the decoder's own; 1 where it was given; empty: unknown.
+    probabilities: tuple[float, ...] = ()

@@ -243,11 +243,12 @@ class AlignAtt:
         first, known = newest.num_committed, len(newest.frames)
         # A token that the decoder has not been given yet has no frame, and waits.
         end = num_tokens if newest.is_complete else max(first, known)
-        held = next((i for i in range(first, known) if self._holds(newest, i)), end)
+        waits = ((i, rule) for i in range(first, known) if (rule := self._holds(newest, i)))
+        held, rule = next(waits, (end, "unknown"))
         back = next((i for i in range(first, min(held, known)) if self._is_rewound(newest, i)), None)
         if back is not None:
             return Verdict(first, first, "rewind", back)
-        return cut(newest, held, (self._holds(newest, held) if held < known else None) or "unknown")
+        return cut(newest, held, rule)
 
     def stops(self, hypothesis: Hypothesis) -> bool:
         """At the first held token, and where the attention has jumped back."""

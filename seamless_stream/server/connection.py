@@ -189,9 +189,8 @@ class Connection:
 
 async def refuse(socket: ServerConnection, error: ProtocolError) -> None:
     """Say what was wrong on a socket that has no session, and close it."""
-    error.close_code = (
-        error.close_code or protocol.BAD_MESSAGE
-    )  # the message tells by it that this is the end
+    # The message tells by the code that this is the end.
+    error.close_code = error.close_code or protocol.BAD_MESSAGE
     with suppress(ConnectionClosed):
         await socket.send(protocol.write(error.message(), 0, with_seq=False))
     await shut(socket, error.close_code)
