@@ -28,7 +28,7 @@ def some(text: Text, monkeypatch: pytest.MonkeyPatch) -> Batches:
     monkeypatch.setattr(batches, "raw_frames", lambda *_: frames)
     clip = Clip("k", "v", 0, 12_960)
     examples = [Example("", clip, code, SAYING, 80) for code, size in SIZES.items() for _ in range(size)]
-    monkeypatch.setattr(batches, "HANDFUL", 200)
+    monkeypatch.setattr(batches, "HANDFUL", 60)
     return Batches(examples, [{"text": SAYING}], text, seed=1)
 
 
@@ -52,6 +52,17 @@ def test_every_language_is_heard_as_often_and_translated_into_every_other(some: 
     assert 0.4 < same / pairs.total() < 0.6
 
 
+def test_a_clip_is_written_in_as_many_languages_as_asked(some: Batches) -> None:
+    some.num_targets = 3
+    batch = some.speech(800, translate=0.5, plain=True)
+    assert batch.targets.shape[0] == 3 * len(batch.languages)
+    written = batch.targets[:, 1].view(3, -1).T.tolist()  # of each clip
+    assert all(len(set(tokens)) == 3 for tokens in written)
+    spoken = batch.languages.tolist()
+    assert all(own in tokens[:2] for own, tokens in zip(spoken, written, strict=True))
+    assert len({tokens[0] == own for own, tokens in zip(spoken, written, strict=True)}) == 2
+
+
 def test_the_longest_are_heard_too(some: Batches) -> None:
     some.speech(800, 0.0, plain=True)
     rows = 10  # of 80 frames in a batch of 800
@@ -60,7 +71,7 @@ def test_the_longest_are_heard_too(some: Batches) -> None:
 
 def test_favoured_languages_are_heard_twice_as_often(some: Batches) -> None:
     some.favoured = frozenset({"fra", "deu"})
-    tokens = [token for _ in range(60) for token in some.speech(800, 0.0, plain=True).languages.tolist()]
+    tokens = [token for _ in range(150) for token in some.speech(800, 0.0, plain=True).languages.tolist()]
     heard = Counter(language_of(token, some.text) for token in tokens)
     assert 1.6 < (heard["fra"] + heard["deu"]) / (heard["eng"] + heard["spa"]) < 2.4
 

@@ -43,7 +43,7 @@ class SpeechBatch:
     sizes: Tensor  # [B] stacked frames with the half-filled one
     letters: Tensor  # flat
     letter_lengths: Tensor  # [B]
-    targets: Tensor  # [B, L], padded with 0
+    targets: Tensor  # [K B, L], padded with 0: each clip in one language, then each in another one
     languages: Tensor  # [B] token of the language that is spoken
 
 
@@ -164,6 +164,7 @@ class Batches:
     def __init__(self, examples: list[Example], phrases: list[dict[str, Any]], text: Text, seed: int) -> None:
         self.strength = 1.0  # of the augmentation
         self.favoured: frozenset[str] = frozenset()  # languages that are heard twice as often as the others
+        self.num_targets = 1  # languages in which each clip is written
         self.examples, self.phrases, self.text = examples, phrases, text
         self.rng = np.random.default_rng(seed)
         self.pool: list[list[Example]] = []
@@ -188,22 +189,21 @@ class Batches:
         self.rng.shuffle(self.pool)  # type: ignore[arg-type]
 
     def speech(self, frames_per_batch: int, translate: float, *, plain: bool = False) -> SpeechBatch:
-        """The next batch; each target is in another language with probability `translate`."""
+        """The next batch; the first target of each clip is in another language with probability `translate`."""
         if not self.pool:
             self._refill(frames_per_batch)
         return self.collate(self.pool.pop(), translate, plain=plain)
 
     def collate(self, chosen: list[Example], translate: float, *, plain: bool) -> SpeechBatch:
         """Features, letters and targets of these clips; `plain` leaves the frames as they are."""
-        rows, letters, targets = [], [], []
+        rows, letters = [], []
+        targets: list[list[list[int]]] = [[] for _ in range(self.num_targets)]
         for example in chosen:
             frames = raw_frames(example.path, example.clip.offset, example.clip.length).astype(np.float32)
             rows.append(stack(normalise(frames) if plain else augment(frames, self.rng, self.strength)))
             letters.append(self.text.ctc(example.text[example.language]))
-            language = example.language
-            if self.rng.random() < translate:
-                language = next(other for other in self.rng.permutation(LANGUAGES) if other != language)
-            targets.append(self.text.target(example.text[language], str(language)))
+            for target, language in zip(targets, self._written(example.language, translate), strict=False):
+                target.append(self.text.target(example.text[language], language))
         features = torch.nn.utils.rnn.pad_sequence(
             [torch.from_numpy(r.values) for r in rows], batch_first=True
         )
@@ -213,9 +213,16 @@ class Batches:
             torch.tensor([len(r.values) for r in rows]),
             torch.tensor([i for row in letters for i in row]),
             torch.tensor([len(row) for row in letters]),
-            pad(targets),
+            pad([row for target in targets for row in target]),
             torch.tensor([self.text.language_id(example.language) for example in chosen]),
         )
+
+    def _written(self, spoken: str, translate: float) -> list[str]:
+        """All languages in the order in which a clip's targets take them."""
+        others = [str(code) for code in self.rng.permutation(LANGUAGES) if code != spoken]
+        if self.rng.random() < translate:
+            return [others[0], spoken, *others[1:]]
+        return [spoken, *others]
 
     def texts(self, count: int) -> TextBatch:
         """Phrases in one language as source and in another as target."""

@@ -126,6 +126,7 @@ def run(options: argparse.Namespace) -> int:
     trainer = make_trainer(options, phrases)
     batches = Batches([], phrases, trainer.text, options.seed + trainer.progress.step)
     batches.strength, batches.favoured = options.augment, frozenset(options.favour)
+    batches.num_targets = options.targets
     stop: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, _: stop.append(number))
@@ -149,7 +150,14 @@ def main() -> int:
     parser.add_argument("--frames", type=int, default=5000, help="fbank frames of speech per batch")
     parser.add_argument("--texts", type=int, default=24, help="phrases of text per batch")
     parser.add_argument(
-        "--translate", type=float, default=0.5, help="share of speech targets in another language"
+        "--translate", type=float, default=0.5, help="share of first targets in another language"
+    )
+    parser.add_argument(
+        "--targets",
+        type=int,
+        choices=range(1, 1 + len(LANGUAGES)),
+        default=len(LANGUAGES),
+        help="languages in which each clip is written in one step: the encoder costs more than the decoder",
     )
     parser.add_argument("--ctc", type=float, default=1.0, help="weight of the character CTC")
     parser.add_argument("--augment", type=float, default=0.7, help="strength of the augmentation, 0 to 1")

@@ -117,13 +117,15 @@ class Trainer:
         spelled = self.state_head(states).unflatten(2, (LETTERS_PER_STATE, -1)).flatten(1, 2)
         ctc = ctc + 0.5 * self.letters_loss(spelled, LETTERS_PER_STATE * state_lengths, batch)
         targets = batch.targets.to(self.device)
+        count = len(lengths)  # of clips, each of which may be written in several languages
+        times = len(targets) // count
+        spoken = batch.languages.to(self.device).repeat(times)
+        states, state_lengths = states.repeat(times, 1, 1), state_lengths.repeat(times)
         with Guide(self.network.text_decoder) as guide:
-            loss, attention = self.decoder_loss(
-                states, state_lengths, targets, batch.languages.to(self.device)
-            )
+            loss, attention = self.decoder_loss(states, state_lengths, targets, spoken)
         token_lengths = (targets[:, :-1] != CONFIG.pad_token_id).sum(1)
         away = guide.loss(token_lengths, state_lengths)
-        prefix, astray = prefix_loss(self.network, frames, lengths, targets, attention)
+        prefix, astray = prefix_loss(self.network, frames, lengths, targets[:count], attention[:count])
         return {"speech": loss, "ctc": ctc, "away": away, "prefix": prefix, "astray": astray}
 
     def text_loss(self, batch: TextBatch) -> Tensor:
