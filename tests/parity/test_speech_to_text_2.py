@@ -140,3 +140,18 @@ def test_tokens(golden: Golden, sounds: list[np.ndarray], beams: int) -> None:
             assert beams > 1
             scores = [score(model, encoded, row, ids, len(prompt.token_ids)) for ids in (found, expected)]
             assert abs(scores[0] - scores[1]) < 1e-6
+
+
+def test_tokenizer(golden: Golden) -> None:
+    tokenizer = golden.ours(torch.float32).tokenizer
+    for text, ids in golden.told["encoded"].items():
+        assert tokenizer.encode(text) == ids
+    for ids, text in golden.told["decoded"]:
+        assert tokenizer.decode(ids) == text.removesuffix("@@")  # the reference shows the mark of a half word
+
+
+def test_answers_are_worth_comparing(golden: Golden) -> None:
+    """Tokens vary, and answers differ."""
+    answers = [told["beams_1"] for told in golden.told["tokens"]]
+    assert len({token for answer in answers for token in answer}) >= 8
+    assert len({tuple(answer) for answer in answers}) == len(answers)
