@@ -17,7 +17,7 @@ LOSSES = "speech ctc text away prefix astray".split()
 CHECKS = "seen_asr seen_s2tt unseen_asr unseen_s2tt".split()
 FIELDS = ["step", "seconds", *LOSSES, "norm", "rate", *CHECKS, "clips"]
 # Options that say where and how long, and change no weight.
-UNTOLD = frozenset("work start_from minutes threads log_every check_every check_clips".split())
+UNTOLD = frozenset("work start_from minutes processes threads log_every check_every check_clips".split())
 
 
 def note_start(folder: Path, step: int, options: Mapping[str, Any], machine: str) -> None:

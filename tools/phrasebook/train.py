@@ -11,6 +11,7 @@ own.
 
 import argparse
 import json
+import os
 import signal
 import sys
 import time
@@ -27,10 +28,12 @@ from tools.phrasebook.files import cut_log, write_text
 from tools.phrasebook.held_out import checks
 from tools.phrasebook.recipe import LANGUAGES, NUM_PIECES, Text, read_phrases, train_tokenizer
 from tools.phrasebook.run_log import LOG_FILE, RECORD_FILE, note_start, plot, write_row
+from tools.phrasebook.team import Team, gathered
 from tools.phrasebook.trainer import Trainer
 from tools.phrasebook.widen import widen_tokenizer
 
 SAVE_EVERY_S = 120.0
+SEED_STEP = 1_000_003  # from process to process: no two draw the same
 
 
 def make_tokenizer(path: Path, phrases: list[dict[str, Any]], earlier: Earlier | None) -> None:
@@ -75,9 +78,17 @@ def make_trainer(options: argparse.Namespace, phrases: list[dict[str, Any]]) -> 
     elif earlier:
         trainer.start_from(earlier)
         write_text(folder / RECORD_FILE, json.dumps(earlier.runs))
-    count = torch.get_num_threads()
+    count = torch.get_num_threads() * options.processes
     machine = "a GPU" if trainer.device.type == "cuda" else f"{count} CPU thread{'s' if count > 1 else ''}"
     note_start(folder, trainer.progress.step, vars(options), machine)
+    return trainer
+
+
+def joined_trainer(options: argparse.Namespace) -> Trainer:
+    """Another one that is where the leader of the team has saved."""
+    folder = options.work / "main"
+    trainer = Trainer(make_text(folder, [], None), torch.device("cpu"))
+    trainer.load(folder)
     return trainer
 
 
@@ -95,11 +106,19 @@ def train(options: argparse.Namespace, trainer: Trainer, batches: Batches, stop:
     started = saved = time.monotonic()
     before = progress.seconds
     sums: dict[str, list[float]] = {}
-    while progress.step < options.steps and not stop and time.monotonic() - started < 60 * options.minutes:
+    team = trainer.team
+
+    def goes_on() -> bool:
+        is_over = progress.step >= options.steps or time.monotonic() - started >= 60 * options.minutes
+        return team.agrees(not (stop or is_over))
+
+    while goes_on():
         if progress.step % 200 == 0 or not batches.examples:
             batches.examples = examples_of(work, repeated(options.sets), by_key)
         losses = trainer.step(batches, options)
         progress.seconds = before + time.monotonic() - started
+        if not team.is_leader:
+            continue
         for name, value in losses.items():
             sums.setdefault(name, []).append(value)
         if losses and (progress.step % options.log_every == 0 or progress.step == options.steps):
@@ -112,19 +131,23 @@ def train(options: argparse.Namespace, trainer: Trainer, batches: Batches, stop:
         if time.monotonic() - saved > SAVE_EVERY_S:
             trainer.save(folder)
             saved = time.monotonic()
-    trainer.save(folder)
-    plot(folder)
+    if team.is_leader:
+        trainer.save(folder)
+        plot(folder)
 
 
-def run(options: argparse.Namespace) -> int:
-    """The exit status: 0, or what says by which signal it was stopped before its last step."""
-    if options.threads:
-        torch.set_num_threads(options.threads)
-    (options.work / "main").mkdir(parents=True, exist_ok=True)
-    names = ("train", "answers")
-    phrases = [p for name in names for p in read_phrases(options.work / "corpus" / f"{name}.jsonl")]
-    trainer = make_trainer(options, phrases)
-    batches = Batches([], phrases, trainer.text, options.seed + trainer.progress.step)
+def read_all_phrases(work: Path) -> list[dict[str, Any]]:
+    """Everything that a step may show."""
+    return [p for name in ("train", "answers") for p in read_phrases(work / "corpus" / f"{name}.jsonl")]
+
+
+def take_part(team: Team, options: argparse.Namespace, trainer: Trainer | None = None) -> int:
+    """Train as one of the team; the exit status: 0, or what says by which signal it was stopped before its end."""
+    torch.set_num_threads(options.threads)
+    trainer = trainer or joined_trainer(options)
+    trainer.team = team
+    seed = options.seed + trainer.progress.step + SEED_STEP * team.rank
+    batches = Batches([], read_all_phrases(options.work), trainer.text, seed)
     batches.strength, batches.favoured = options.augment, frozenset(options.favour)
     batches.num_targets = options.targets
     stop: list[int] = []
@@ -132,6 +155,22 @@ def run(options: argparse.Namespace) -> int:
         signal.signal(number, lambda number, _: stop.append(number))
     train(options, trainer, batches, stop)
     return 128 + stop[0] if stop and trainer.progress.step < options.steps else 0
+
+
+def run(options: argparse.Namespace) -> int:
+    """The exit status of the leader."""
+    if options.processes is None:
+        options.processes = 1 if torch.cuda.is_available() else min(2, os.cpu_count() or 1)
+    if options.threads is None:
+        options.threads = max(1, (os.cpu_count() or 1) // options.processes)
+    torch.set_num_threads(options.threads)
+    folder = options.work / "main"
+    folder.mkdir(parents=True, exist_ok=True)
+    trainer = make_trainer(options, read_all_phrases(options.work))
+    if not (folder / "state.pt").exists():
+        trainer.save(folder)  # for the others
+    with gathered(options.processes, take_part, options) as team:
+        return take_part(team, options, trainer)
 
 
 def main() -> int:
@@ -168,7 +207,8 @@ def main() -> int:
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--warmup", type=int, default=300)
     parser.add_argument("--plateau", type=float, default=0.6, help="share of the steps before the rate falls")
-    parser.add_argument("--threads", type=int, help="of torch; default: all cores")
+    parser.add_argument("--processes", type=int, help="that share each batch; default: 2, with a GPU 1")
+    parser.add_argument("--threads", type=int, help="of torch in each process; default: all cores")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--start-from", type=Path, help="an earlier checkpoint, perhaps of fewer languages")
     parser.add_argument("--log-every", type=int, default=20)

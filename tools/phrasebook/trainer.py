@@ -22,6 +22,7 @@ from tools.phrasebook.files import replacing
 from tools.phrasebook.guide import Guide
 from tools.phrasebook.prefixes import HEADS, prefix_loss
 from tools.phrasebook.recipe import BLANK, CONFIG, Text
+from tools.phrasebook.team import Team
 
 PARTS = frozenset({"speech_encoder", "text_encoder", "text_decoder"})
 LABEL_SMOOTHING = 0.1
@@ -53,6 +54,7 @@ class Trainer:
 
     def __init__(self, text: Text, device: torch.device) -> None:
         self.text, self.device = text, device
+        self.team = Team()
         self.network = Network(CONFIG, PARTS)
         self._init_weights()
         self.ctc_head = nn.Linear(CONFIG.hidden_size, len(text.letters) + 1)
@@ -140,8 +142,9 @@ class Trainer:
         rate = learning_rate(self.progress.step, options)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        losses = self.speech_losses(batches.speech(options.frames, options.translate))
-        losses["text"] = self.text_loss(batches.texts(options.texts))
+        share = self.team.size
+        losses = self.speech_losses(batches.speech(options.frames // share, options.translate))
+        losses["text"] = self.text_loss(batches.texts(options.texts // share))
         weights = {
             "ctc": options.ctc,
             "away": options.guide,
@@ -151,6 +154,7 @@ class Trainer:
         loss = torch.stack([weights.get(name, 1.0) * value for name, value in losses.items()]).sum()
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
+        self.team.average_gradients(self.parameters)
         norm = nn.utils.clip_grad_norm_(self.parameters, 5.0)
         self.num_skipped = 0 if bool(torch.isfinite(norm)) else self.num_skipped + 1
         if self.num_skipped == MAX_SKIPPED:
