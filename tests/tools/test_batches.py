@@ -76,11 +76,16 @@ def test_favoured_languages_are_heard_twice_as_often(some: Batches) -> None:
     assert 1.6 < (heard["fra"] + heard["deu"]) / (heard["eng"] + heard["spa"]) < 2.4
 
 
-def test_text_goes_in_all_twelve_directions(some: Batches) -> None:
-    batch = some.texts(400)
-    assert (batch.sources[:, 0] == batch.languages).all()
-    assert (batch.targets[:, 1] != batch.languages).all()
-    assert len({(int(a), int(b)) for a, b in zip(batch.languages, batch.targets[:, 1], strict=True)}) == 12
+def test_text_goes_in_all_twelve_directions_with_its_like(some: Batches) -> None:
+    found = [some.texts(50) for _ in range(16)]
+    for batch in found:
+        assert (batch.sources[:, 0] == batch.languages).all()
+        assert (batch.targets[:, 1] != batch.languages).all()
+    columns = [zip(batch.languages.tolist(), batch.targets[:, 1].tolist(), strict=True) for batch in found]
+    assert len({pair for column in columns for pair in column}) == 12
+    longest = [max(batch.sources.shape[1], batch.targets.shape[1]) for batch in found]
+    assert min(longest) < max(longest)  # the long ones are together, and at any time
+    assert longest not in (sorted(longest), sorted(longest, reverse=True))
 
 
 def test_letters_of_all_four_alphabets_are_spelled(text: Text) -> None:

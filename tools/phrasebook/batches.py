@@ -168,6 +168,7 @@ class Batches:
         self.examples, self.phrases, self.text = examples, phrases, text
         self.rng = np.random.default_rng(seed)
         self.pool: list[list[Example]] = []
+        self.text_pool: list[list[tuple[list[int], list[int], int]]] = []
 
     def _refill(self, frames_per_batch: int) -> None:
         """Sort a random handful by length, cut it into batches of about equal numbers of frames, shuffle these.
@@ -225,13 +226,23 @@ class Batches:
         return [spoken, *others]
 
     def texts(self, count: int) -> TextBatch:
-        """Phrases in one language as source and in another as target."""
-        sources, targets, languages = [], [], []
-        for i in self.rng.integers(0, len(self.phrases), size=count):
-            phrase = self.phrases[int(i)]["text"]
-            source, target = (str(lang) for lang in self.rng.permutation(LANGUAGES)[:2])
-            sources.append(self.text.source(phrase[source], source))
-            targets.append(self.text.target(phrase[target], target))
-            languages.append(self.text.language_id(source))
+        """Phrases in one language as source and in another as target, of similar length."""
+        if not self.text_pool:
+            pairs = sorted(
+                (self._pair() for _ in range(16 * count)), key=lambda pair: sum(map(len, pair[:2]))
+            )
+            self.text_pool = [pairs[start : start + count] for start in range(0, len(pairs), count)]
+            self.rng.shuffle(self.text_pool)  # type: ignore[arg-type]
+        sources, targets, languages = (list(column) for column in zip(*self.text_pool.pop(), strict=True))
         lengths = torch.tensor([len(s) for s in sources])
         return TextBatch(pad(sources), lengths, pad(targets), torch.tensor(languages))
+
+    def _pair(self) -> tuple[list[int], list[int], int]:
+        """Source, target, and the token of the source's language."""
+        phrase = self.phrases[int(self.rng.integers(len(self.phrases)))]["text"]
+        source, target = (str(lang) for lang in self.rng.permutation(LANGUAGES)[:2])
+        return (
+            self.text.source(phrase[source], source),
+            self.text.target(phrase[target], target),
+            self.text.language_id(source),
+        )
