@@ -145,9 +145,8 @@ def take_part(team: Team, options: argparse.Namespace, trainer: Trainer | None =
     """Train as one of the team; the exit status: 0, or what says by which signal it was stopped before its end."""
     torch.set_num_threads(options.threads)
     trainer = trainer or joined_trainer(options)
-    trainer.team, trainer.garble = team, options.garble
+    trainer.team = team
     seed = options.seed + trainer.progress.step + SEED_STEP * team.rank
-    torch.manual_seed(seed)
     batches = Batches([], read_all_phrases(options.work), trainer.text, seed)
     batches.strength, batches.favoured = options.augment, frozenset(options.favour)
     batches.num_targets = options.targets
@@ -198,16 +197,6 @@ def main() -> int:
         choices=range(1, 1 + len(LANGUAGES)),
         default=len(LANGUAGES),
         help="languages in which each clip is written in one step: the encoder costs more than the decoder",
-    )
-    parser.add_argument(
-        "--rewrite",
-        type=int,
-        default=0,
-        metavar="TIMES",
-        help="hear each batch once and write it so many times; what hears is not trained",
-    )
-    parser.add_argument(
-        "--garble", type=float, default=0.0, help="share of wrong words in the decoder's input"
     )
     parser.add_argument("--ctc", type=float, default=1.0, help="weight of the character CTC")
     parser.add_argument("--augment", type=float, default=0.7, help="strength of the augmentation, 0 to 1")

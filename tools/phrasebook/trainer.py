@@ -6,7 +6,6 @@ speech.
 
 import argparse
 import math
-from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,15 +21,13 @@ from tools.phrasebook.earlier import Earlier
 from tools.phrasebook.files import replacing
 from tools.phrasebook.guide import Guide
 from tools.phrasebook.prefixes import HEADS, prefix_loss
-from tools.phrasebook.recipe import BLANK, CONFIG, NUM_PIECES, OFFSET, Text
+from tools.phrasebook.recipe import BLANK, CONFIG, Text
 from tools.phrasebook.team import Team
 
 PARTS = frozenset({"speech_encoder", "text_encoder", "text_decoder"})
 LABEL_SMOOTHING = 0.1
 LETTERS_PER_STATE = 4  # that an encoder state of 160 ms has to spell: 25 letters a second
 MAX_SKIPPED = 20
-NUM_HEARD = 200  # batches of frames that wait to be written again: 0.25 GB
-FIRST_PIECE = 2  # behind </s> and the language
 
 
 @dataclass
@@ -39,16 +36,6 @@ class Progress:
 
     step: int = 0
     seconds: float = 0.0
-
-
-def garbled(tokens: Tensor, share: float) -> Tensor:
-    """Pieces [B, T] with a random share of them replaced by any other ones, so that the decoder has to listen."""
-    if not share:
-        return tokens
-    any_piece = torch.randint_like(tokens, OFFSET, OFFSET + NUM_PIECES)
-    chosen = (torch.rand(tokens.shape, device=tokens.device) < share) & (tokens != CONFIG.pad_token_id)
-    chosen[:, :FIRST_PIECE] = False
-    return torch.where(chosen, any_piece, tokens)
 
 
 def learning_rate(step: int, options: argparse.Namespace) -> float:
@@ -84,8 +71,6 @@ class Trainer:
         self.average = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
         self.progress = Progress()
         self.num_skipped = 0  # steps without a finite gradient, one after another
-        self.garble = 0.0  # share of the decoder's input that is wrong
-        self.heard: deque[tuple[SpeechBatch, Tensor]] = deque(maxlen=NUM_HEARD)
 
     def _init_weights(self) -> None:
         nn.init.normal_(self.network.tokens.weight, std=CONFIG.hidden_size**-0.5)
@@ -103,8 +88,7 @@ class Trainer:
         The language of the target is given; in its place the decoder says which `languages` [B] it hears or reads.
         """
         state = self.network.text_decoder.init_state(states, lengths)
-        given = garbled(targets[:, :-1], self.garble)
-        hidden, _, attention = self.network.decode(given, state, heads=HEADS)
+        hidden, _, attention = self.network.decode(targets[:, :-1], state, heads=HEADS)
         assert attention is not None
         labels = targets[:, 1:].clone()
         labels[:, 0] = languages
@@ -125,28 +109,11 @@ class Trainer:
             zero_infinity=True,
         )
 
-    def hear(self, batch: SpeechBatch) -> Tensor:
-        """Conformer frames [B, T, D]."""
-        encoder = self.network.speech_encoder
-        features, lengths = batch.features.to(self.device), batch.lengths.to(self.device)
-        return encoder.stream(features, lengths, encoder.init_state(len(lengths)))[0]
-
-    def hear_or_remember(self, batches: Batches, options: argparse.Namespace) -> tuple[SpeechBatch, Tensor]:
-        """A batch and its frames; with `rewrite` they are constants, and that many steps in the mean get the same."""
-        fresh = not options.rewrite or len(self.heard) < NUM_HEARD or not self.progress.step % options.rewrite
-        if not fresh:
-            return self.heard[int(torch.randint(len(self.heard), ()))]
-        batch = batches.speech(options.frames // self.team.size, options.translate)
-        with torch.set_grad_enabled(not options.rewrite):
-            frames = self.hear(batch)
-        if options.rewrite:
-            self.heard.append((batch, frames))
-        return batch, frames
-
-    def speech_losses(self, batch: SpeechBatch, frames: Tensor) -> dict[str, Tensor]:
+    def speech_losses(self, batch: SpeechBatch) -> dict[str, Tensor]:
         """By name: decoder loss, CTC loss, attention away from the diagonal; and of beginnings, loss and attention."""
         encoder = self.network.speech_encoder
-        lengths, sizes = batch.lengths.to(self.device), batch.sizes.to(self.device)
+        features, lengths, sizes = (t.to(self.device) for t in (batch.features, batch.lengths, batch.sizes))
+        frames, _ = encoder.stream(features, lengths, encoder.init_state(len(lengths)))
         ctc = self.letters_loss(self.ctc_head(frames), lengths, batch)
         states, state_lengths = encoder.adapt(frames, lengths, sizes)
         spelled = self.state_head(states).unflatten(2, (LETTERS_PER_STATE, -1)).flatten(1, 2)
@@ -175,8 +142,9 @@ class Trainer:
         rate = learning_rate(self.progress.step, options)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        losses = self.speech_losses(*self.hear_or_remember(batches, options))
-        losses["text"] = self.text_loss(batches.texts(options.texts // self.team.size))
+        share = self.team.size
+        losses = self.speech_losses(batches.speech(options.frames // share, options.translate))
+        losses["text"] = self.text_loss(batches.texts(options.texts // share))
         weights = {
             "ctc": options.ctc,
             "away": options.guide,
