@@ -147,6 +147,7 @@ def take_part(team: Team, options: argparse.Namespace, trainer: Trainer | None =
     trainer = trainer or joined_trainer(options)
     trainer.team = team
     seed = options.seed + trainer.progress.step + SEED_STEP * team.rank
+    torch.manual_seed(seed)  # of the beginnings of sentences
     batches = Batches([], read_all_phrases(options.work), trainer.text, seed)
     batches.strength, batches.favoured = options.augment, frozenset(options.favour)
     batches.num_targets = options.targets
