@@ -55,40 +55,45 @@ def repeated(sets: str) -> list[str]:
     return [name for name, _, times in pairs for _ in range(int(times or 1))]
 
 
-def make_text(folder: Path, phrases: list[dict[str, Any]], earlier: Earlier | None) -> Text:
-    """The tokenizer of the run, made at its first start."""
-    path = folder / "sentencepiece.bpe.model"
+def read_all_phrases(work: Path) -> list[dict[str, Any]]:
+    """Everything that a step may show."""
+    return [p for name in ("train", "answers") for p in read_phrases(work / "corpus" / f"{name}.jsonl")]
+
+
+def new_trainer(work: Path, earlier: Earlier | None = None) -> Trainer:
+    """Nothing learnt yet; the tokenizer is made at the first start of the run."""
+    path = work / "main" / "sentencepiece.bpe.model"
     if not path.exists():
-        make_tokenizer(path, phrases, earlier)
-    return Text(path)
+        make_tokenizer(path, read_all_phrases(work), earlier)
+    return Trainer(Text(path), torch.device("cuda" if torch.cuda.is_available() else "cpu"))
 
 
-def make_trainer(options: argparse.Namespace, phrases: list[dict[str, Any]]) -> Trainer:
-    """Where the run stopped, or from an earlier checkpoint, or from nothing."""
+def make_trainer(options: argparse.Namespace) -> Trainer:
+    """Where the run stopped, or from an earlier checkpoint, or from nothing; saved, for the others of the team."""
     folder = options.work / "main"
     is_resumed = (folder / "state.pt").exists()
     earlier = Earlier(options.start_from) if options.start_from and not is_resumed else None
     torch.manual_seed(options.seed)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    trainer = Trainer(make_text(folder, phrases, earlier), device)
+    trainer = new_trainer(options.work, earlier)
     if is_resumed:
         trainer.load(folder)
         cut_log(folder / LOG_FILE, trainer.progress.step)
         print(f"Resumed at step {trainer.progress.step}.")
-    elif earlier:
-        trainer.start_from(earlier)
-        write_text(folder / RECORD_FILE, json.dumps(earlier.runs))
+    else:
+        if earlier:
+            trainer.start_from(earlier)
+            write_text(folder / RECORD_FILE, json.dumps(earlier.runs))
+        trainer.save(folder)
     count = torch.get_num_threads() * options.processes
     machine = "a GPU" if trainer.device.type == "cuda" else f"{count} CPU thread{'s' if count > 1 else ''}"
     note_start(folder, trainer.progress.step, vars(options), machine)
     return trainer
 
 
-def joined_trainer(options: argparse.Namespace) -> Trainer:
+def joined_trainer(work: Path) -> Trainer:
     """Another one that is where the leader of the team has saved."""
-    folder = options.work / "main"
-    trainer = Trainer(make_text(folder, [], None), torch.device("cpu"))
-    trainer.load(folder)
+    trainer = new_trainer(work)
+    trainer.load(work / "main")
     return trainer
 
 
@@ -136,15 +141,10 @@ def train(options: argparse.Namespace, trainer: Trainer, batches: Batches, stop:
         plot(folder)
 
 
-def read_all_phrases(work: Path) -> list[dict[str, Any]]:
-    """Everything that a step may show."""
-    return [p for name in ("train", "answers") for p in read_phrases(work / "corpus" / f"{name}.jsonl")]
-
-
 def take_part(team: Team, options: argparse.Namespace, trainer: Trainer | None = None) -> int:
     """Train as one of the team; the exit status: 0, or what says by which signal it was stopped before its end."""
     torch.set_num_threads(options.threads)
-    trainer = trainer or joined_trainer(options)
+    trainer = trainer or joined_trainer(options.work)
     trainer.team = team
     seed = options.seed + trainer.progress.step + SEED_STEP * team.rank
     torch.manual_seed(seed)  # of the beginnings of sentences
@@ -165,11 +165,8 @@ def run(options: argparse.Namespace) -> int:
     if options.threads is None:
         options.threads = max(1, (os.cpu_count() or 1) // options.processes)
     torch.set_num_threads(options.threads)
-    folder = options.work / "main"
-    folder.mkdir(parents=True, exist_ok=True)
-    trainer = make_trainer(options, read_all_phrases(options.work))
-    if not (folder / "state.pt").exists():
-        trainer.save(folder)  # for the others
+    (options.work / "main").mkdir(parents=True, exist_ok=True)
+    trainer = make_trainer(options)
     with gathered(options.processes, take_part, options) as team:
         return take_part(team, options, trainer)
 
@@ -209,7 +206,9 @@ def main() -> int:
     parser.add_argument("--warmup", type=int, default=300)
     parser.add_argument("--plateau", type=float, default=0.6, help="share of the steps before the rate falls")
     parser.add_argument("--processes", type=int, help="that share each batch; default: 2, with a GPU 1")
-    parser.add_argument("--threads", type=int, help="of torch in each process; default: all cores")
+    parser.add_argument(
+        "--threads", type=int, help="of torch in each process; default: its share of the cores"
+    )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--start-from", type=Path, help="an earlier checkpoint, perhaps of fewer languages")
     parser.add_argument("--log-every", type=int, default=20)
