@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from seamless_stream.nn.conformer import FeedForward
 from tools.phrasebook import recipe
 from tools.phrasebook.carry import (
     carry,
@@ -14,6 +15,7 @@ from tools.phrasebook.carry import (
     plain,
     sub_pieces,
     token_rows,
+    widened,
 )
 from tools.phrasebook.recipe import LANGUAGES, OFFSET, Text, train_tokenizer
 
@@ -83,6 +85,20 @@ def test_characters_and_units() -> None:
     ]  # fmt: skip
     units = carry(torch.ones(3, 2), torch.zeros(5, 2), first_rows(2, 5))
     assert units.tolist() == [[1, 1], [1, 1], [0, 0], [0, 0], [0, 0]]
+
+
+def test_a_wider_feed_forward_says_what_the_narrow_one_said_and_can_learn_more() -> None:
+    torch.manual_seed(3)
+    narrow = torch.nn.ModuleDict({"ffn": FeedForward(4, 6, "relu")})
+    wide = torch.nn.ModuleDict({"ffn": FeedForward(4, 16, "relu")})
+    old = {f"layer.{name}": value for name, value in narrow.state_dict().items()}
+    fresh = {f"layer.{name}": value for name, value in wide.state_dict().items()}
+    carried = carry_all(widened(old, fresh), fresh, {})
+    wide.load_state_dict({name.removeprefix("layer."): value for name, value in carried.items()})
+    x = torch.randn(2, 50, 4)
+    assert torch.allclose(wide["ffn"](x), narrow["ffn"](x), atol=1e-6)
+    wide["ffn"](x).square().sum().backward()
+    assert wide["ffn"].outer.weight.grad[:, 6:].abs().max(0).values.gt(0).any()
 
 
 def test_everything_else_is_kept_and_must_fit() -> None:

@@ -51,7 +51,9 @@ def test_the_main_network_keeps_every_known_piece(earlier: Earlier, text: Text) 
             assert torch.equal(row, old["tokens.weight"][earlier.text.language_id(code)])
         else:
             assert torch.equal(row, fresh[text.language_id(code)])
-    assert all(torch.equal(state[name], value) for name, value in old.items() if name != "tokens.weight")
+    for name in old.keys() - {"tokens.weight"}:  # a feed-forward may be wider now
+        kept = tuple(slice(size) for size in old[name].shape)
+        assert torch.equal(state[name][kept], old[name])
     assert all(torch.equal(value, state[name]) for name, value in trainer.average.items())
     assert earlier.runs and set(earlier.languages) == set(earlier.runs[-1]["languages"])
 

@@ -1,4 +1,5 @@
-"""Carries what was learnt into tables with other rows: a new tokenizer, more characters, more units.
+"""Carries what was learnt into tables with other rows (a new tokenizer, more characters, more units) and into wider
+feed-forward layers.
 
 A row of the new table is the mean of the old rows that stand for the same; where there is none it stays as it was
 initialised. Knows tables and their names; nothing of loops and files.
@@ -8,6 +9,7 @@ import unicodedata
 from collections.abc import Collection, Mapping, Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from tools.phrasebook.recipe import LANGUAGES, OFFSET, Text
@@ -72,6 +74,22 @@ def character_rows(old: Mapping[str, int], new: Mapping[str, int], count: int) -
 def first_rows(num_kept: int, count: int) -> list[list[int]]:
     """The first `num_kept` rows stay what they are, what comes behind them is new."""
     return [[row] if row < num_kept else [] for row in range(count)]
+
+
+def widened(old: Mapping[str, Tensor], fresh: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The old state with as many inner units in its feed-forward layers as the fresh one has.
+
+    New units come behind the old ones, and nothing listens to them yet: the network says what it said.
+    """
+    state = dict(old)
+    for name in old.keys() & fresh.keys():
+        if fresh[name].shape <= old[name].shape:
+            continue
+        if name.endswith((".ffn.inner.weight", ".ffn.inner.bias")):
+            state[name] = carry(old[name], fresh[name], first_rows(len(old[name]), len(fresh[name])))
+        elif name.endswith(".ffn.outer.weight"):
+            state[name] = F.pad(old[name], (0, fresh[name].shape[1] - old[name].shape[1]))
+    return state
 
 
 def carry_all(

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from seamless_stream.models.seamless_m4t.network import Network
 from tools.phrasebook.batches import Batches, SpeechBatch, TextBatch
-from tools.phrasebook.carry import carry_all, token_rows
+from tools.phrasebook.carry import carry_all, token_rows, widened
 from tools.phrasebook.earlier import Earlier
 from tools.phrasebook.files import replacing
 from tools.phrasebook.guide import Guide
@@ -202,7 +202,8 @@ class Trainer:
         self.progress = Progress(state["step"], state["seconds"])
 
     def start_from(self, earlier: Earlier) -> None:
-        """The weights of a checkpoint, perhaps with another tokenizer and fewer languages."""
+        """The weights of a checkpoint, perhaps with another tokenizer, fewer languages and narrower feed-forwards."""
         tables = {"tokens.weight": token_rows(earlier.text, self.text, earlier.languages)}
-        self.network.load_state_dict(carry_all(earlier.main(), self.network.state_dict(), tables))
+        fresh = self.network.state_dict()
+        self.network.load_state_dict(carry_all(widened(earlier.main(), fresh), fresh, tables))
         self.average = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
