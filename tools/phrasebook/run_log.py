@@ -82,9 +82,9 @@ def plot(folder: Path) -> None:
         if points:
             right.plot(*zip(*points, strict=True), label=name, marker=".")
     right.set(xlabel="step", ylabel="held-out sentences exactly right, %", ylim=(0, 100))
-    for axes in (left, right):
-        if axes.lines:  # before the first check there are none on the right
-            axes.legend()
+    left.legend()
+    if right.lines:  # none before the first check
+        right.legend()
     figure.tight_layout()
     figure.savefig(folder / "curves.png", dpi=110)
     plt.close(figure)
