@@ -9,9 +9,9 @@ import torch
 
 from tools.phrasebook import batches, recipe
 from tools.phrasebook.batches import Batches, Example
-from tools.phrasebook.recipe import Text, train_tokenizer
+from tools.phrasebook.recipe import CONFIG, NUM_PIECES, OFFSET, Text, train_tokenizer
 from tools.phrasebook.shards import Clip
-from tools.phrasebook.trainer import Trainer
+from tools.phrasebook.trainer import FIRST_PIECE, Trainer, garbled
 
 SAYING = {"eng": "Good day.", "spa": "Buenos días.", "fra": "Bonjour, ça va?", "deu": "Schönen Tag, Größe."}
 OPTIONS = {"frames": 400, "texts": 4, "translate": 0.5, "steps": 9, "warmup": 0, "plateau": 1.0, "rate": 1e-3}
@@ -48,3 +48,15 @@ def test_a_step_trains_every_part_and_no_gradient_that_is_infinite(some: Batches
         one.ctc_head.weight.fill_(float("nan"))
     assert one.step(some, options) == {} and one.progress.step == 1
     assert not changed_by({})
+
+
+def test_garbled_words_leave_the_prompt_and_the_filling() -> None:
+    tokens = torch.full((50, 12), OFFSET + 7)
+    tokens[:, 8:] = CONFIG.pad_token_id
+    assert garbled(tokens, 0.0) is tokens
+    torch.manual_seed(1)
+    wrong = garbled(tokens, 0.5)
+    is_changed = wrong != tokens
+    assert not is_changed[:, :FIRST_PIECE].any() and not is_changed[:, 8:].any()
+    assert 0.4 < is_changed[:, FIRST_PIECE:8].float().mean() < 0.6
+    assert OFFSET <= int(wrong[is_changed].min()) and int(wrong.max()) < OFFSET + NUM_PIECES

@@ -145,9 +145,9 @@ def take_part(team: Team, options: argparse.Namespace, trainer: Trainer | None =
     """Train as one of the team; the exit status: 0, or what says by which signal it was stopped before its end."""
     torch.set_num_threads(options.threads)
     trainer = trainer or joined_trainer(options.work)
-    trainer.team = team
+    trainer.team, trainer.garble = team, options.garble
     seed = options.seed + trainer.progress.step + SEED_STEP * team.rank
-    torch.manual_seed(seed)  # of the beginnings of sentences
+    torch.manual_seed(seed)  # of the beginnings of sentences and of wrong words
     batches = Batches([], read_all_phrases(options.work), trainer.text, seed)
     batches.strength, batches.favoured = options.augment, frozenset(options.favour)
     batches.num_targets = options.targets
@@ -201,6 +201,9 @@ def main() -> int:
     parser.add_argument("--guide", type=float, default=1.0, help="weight of attention away from the diagonal")
     parser.add_argument(
         "--prefix", type=float, default=0.5, help="weight of the losses on sentence beginnings"
+    )
+    parser.add_argument(
+        "--garble", type=float, default=0.0, help="share of wrong words in the decoder's input"
     )
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--warmup", type=int, default=300)

@@ -21,13 +21,14 @@ from tools.phrasebook.earlier import Earlier
 from tools.phrasebook.files import replacing
 from tools.phrasebook.guide import Guide
 from tools.phrasebook.prefixes import HEADS, prefix_loss
-from tools.phrasebook.recipe import BLANK, CONFIG, Text
+from tools.phrasebook.recipe import BLANK, CONFIG, NUM_PIECES, OFFSET, Text
 from tools.phrasebook.team import Team
 
 PARTS = frozenset({"speech_encoder", "text_encoder", "text_decoder"})
 LABEL_SMOOTHING = 0.1
 LETTERS_PER_STATE = 4  # that an encoder state of 160 ms has to spell: 25 letters a second
 MAX_SKIPPED = 20
+FIRST_PIECE = 2  # behind </s> and the language
 
 
 @dataclass
@@ -36,6 +37,16 @@ class Progress:
 
     step: int = 0
     seconds: float = 0.0
+
+
+def garbled(tokens: Tensor, share: float) -> Tensor:
+    """Pieces [B, T] with a random share of them replaced by any other ones, so that the decoder has to listen."""
+    if not share:
+        return tokens
+    any_piece = torch.randint_like(tokens, OFFSET, OFFSET + NUM_PIECES)
+    chosen = (torch.rand(tokens.shape, device=tokens.device) < share) & (tokens != CONFIG.pad_token_id)
+    chosen[:, :FIRST_PIECE] = False
+    return torch.where(chosen, any_piece, tokens)
 
 
 def learning_rate(step: int, options: argparse.Namespace) -> float:
@@ -70,6 +81,7 @@ class Trainer:
         )
         self.average = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
         self.progress = Progress()
+        self.garble = 0.0  # share of the decoder's input that is wrong
         self.num_skipped = 0  # steps without a finite gradient, one after another
 
     def _init_weights(self) -> None:
@@ -88,7 +100,8 @@ class Trainer:
         The language of the target is given; in its place the decoder says which `languages` [B] it hears or reads.
         """
         state = self.network.text_decoder.init_state(states, lengths)
-        hidden, _, attention = self.network.decode(targets[:, :-1], state, heads=HEADS)
+        given = garbled(targets[:, :-1], self.garble)
+        hidden, _, attention = self.network.decode(given, state, heads=HEADS)
         assert attention is not None
         labels = targets[:, 1:].clone()
         labels[:, 0] = languages
