@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 import torch
 
+from seamless_stream.models.seamless_m4t.model import NUM_PROMPT_TOKENS
 from tools.phrasebook import batches, recipe
 from tools.phrasebook.batches import Batches, Example
 from tools.phrasebook.recipe import CONFIG, NUM_PIECES, OFFSET, Text, train_tokenizer
 from tools.phrasebook.shards import Clip
-from tools.phrasebook.trainer import FIRST_PIECE, Trainer, garbled
+from tools.phrasebook.trainer import Trainer, garbled
 
 SAYING = {"eng": "Good day.", "spa": "Buenos días.", "fra": "Bonjour, ça va?", "deu": "Schönen Tag, Größe."}
 OPTIONS = {"frames": 400, "texts": 4, "translate": 0.5, "steps": 9, "warmup": 0, "plateau": 1.0, "rate": 1e-3}
@@ -57,6 +58,6 @@ def test_garbled_words_leave_the_prompt_and_the_filling() -> None:
     torch.manual_seed(1)
     wrong = garbled(tokens, 0.5)
     is_changed = wrong != tokens
-    assert not is_changed[:, :FIRST_PIECE].any() and not is_changed[:, 8:].any()
-    assert 0.4 < is_changed[:, FIRST_PIECE:8].float().mean() < 0.6
+    assert not is_changed[:, :NUM_PROMPT_TOKENS].any() and not is_changed[:, 8:].any()
+    assert 0.4 < is_changed[:, NUM_PROMPT_TOKENS:8].float().mean() < 0.6
     assert OFFSET <= int(wrong[is_changed].min()) and int(wrong.max()) < OFFSET + NUM_PIECES

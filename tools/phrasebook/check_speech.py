@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import load_file
 
 from seamless_stream.models.seamless_m4t.config import SPECIAL_UNITS
+from seamless_stream.models.seamless_m4t.model import NUM_PROMPT_TOKENS
 from seamless_stream.models.seamless_m4t.t2u_nar import TextToUnit, spell
 from seamless_stream.models.seamless_m4t.vocoder import Vocoder
 from tools.phrasebook.corpus import DEFAULT_WORK
@@ -60,7 +61,7 @@ class Speaker:
         other = next(lang for lang in LANGUAGES if lang != language)
         target = corpus.text.target(texts[language], language)[:-1]
         hidden = decoder_states(corpus.network, [corpus.text.source(texts[other], other)], [target])[0]
-        spelling = spell(target[2:], corpus.tables, CONFIG.eos_token_id, CONFIG.pad_token_id)
+        spelling = spell(target[NUM_PROMPT_TOKENS:], corpus.tables, CONFIG.eos_token_id, CONFIG.pad_token_id)
         counts = torch.tensor([[0, *spelling.counts, 0]])
         lengths = torch.tensor([len(hidden)])
         logits, _ = self.t2u(hidden[None], lengths, torch.tensor([spelling.char_ids]), counts)

@@ -10,12 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from seamless_stream.models.seamless_m4t.model import NUM_PROMPT_TOKENS
 from seamless_stream.nn.attention import KVState, MultiHeadAttention
 from seamless_stream.nn.transformer import Decoder
 
 NUM_HEADS = 2  # of each layer; the others stay free
 WIDTH = 0.15  # of the diagonal, as a share of the length
-PROMPT = 2
 
 
 class Guide:
@@ -52,7 +52,8 @@ class Guide:
             tokens = torch.arange(scores.shape[2], device=x.device)[None]
             frames = torch.arange(scores.shape[3], device=x.device)[None]
             scores = scores.masked_fill((frames >= source_lengths[:, None])[:, None, None], float("-inf"))
-            spoken = (tokens - PROMPT + 1).clamp(min=0) / (token_lengths - PROMPT).clamp(min=1)[:, None]
+            num_pieces = (token_lengths - NUM_PROMPT_TOKENS).clamp(min=1)
+            spoken = (tokens - NUM_PROMPT_TOKENS + 1).clamp(min=0) / num_pieces[:, None]
             heard = frames / source_lengths[:, None]
             far = 1 - torch.exp(
                 -((spoken[:, :, None] - heard[:, None, :]) ** 2) / (2 * WIDTH**2)

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from seamless_stream.models.seamless_m4t.model import NUM_PROMPT_TOKENS
 from seamless_stream.models.seamless_m4t.network import Network
 from tools.phrasebook.batches import Batches, Example, examples_of
 from tools.phrasebook.recipe import CONFIG, LANGUAGES, read_phrases
@@ -55,7 +56,8 @@ def check(trainer: Trainer, examples: list[Example], translate: bool) -> dict[st
         states, lengths = network.speech_encoder(*moved)
         rows = greedy(network, states, lengths, batch.targets[:, 1].tolist())
         for row, target, example in zip(rows, batch.targets, chosen, strict=True):
-            wanted = [t for t in target[2:].tolist() if t not in (CONFIG.pad_token_id, CONFIG.eos_token_id)]
+            pieces = target[NUM_PROMPT_TOKENS:].tolist()
+            wanted = [t for t in pieces if t not in (CONFIG.pad_token_id, CONFIG.eos_token_id)]
             right.setdefault(example.language, []).append(row == wanted)
     return {language: float(np.mean(right[language])) for language in LANGUAGES if language in right}
 

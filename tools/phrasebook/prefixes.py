@@ -13,11 +13,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from seamless_stream.models.seamless_m4t.model import NUM_PROMPT_TOKENS
 from seamless_stream.models.seamless_m4t.network import Network
 from tools.phrasebook.recipe import CONFIG
 
 HEADS: Final = ((2, 0), (2, 1))  # of the decoder: guided ones, in its last layer
-PROMPT: Final = 2  # </s> and the language
 CHUNK: Final = CONFIG.speech_encoder_chunk_size  # stacked frames; a stream is heard in whole chunks
 MIN_CHUNKS: Final = 2
 LAST_STATES: Final = 2  # where the attention waits: 0.32 s
@@ -68,10 +68,10 @@ def prefix_loss(
     hidden, _, looks = network.decode(targets[:, :-1], state, heads=HEADS)
     assert looks is not None
     # Row t was given token t and predicts token t + 1; the first that counts predicts the token behind the language.
-    given = ends_of(attention)[:, PROMPT:]
-    labels = targets[:, PROMPT:-1]
+    given = ends_of(attention)[:, NUM_PROMPT_TOKENS:]
+    labels = targets[:, NUM_PROMPT_TOKENS:-1]
     parts = parts_of(given, state_lengths, (labels != CONFIG.pad_token_id) & (labels != CONFIG.eos_token_id))
-    rows = slice(PROMPT - 1, PROMPT - 1 + labels.shape[1])
+    rows = slice(NUM_PROMPT_TOKENS - 1, NUM_PROMPT_TOKENS - 1 + labels.shape[1])
     logits = network.logits(hidden[:, rows])
     each = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none").view_as(labels)
     loss = (each * parts.heard).sum() / parts.heard.sum().clamp(min=1)

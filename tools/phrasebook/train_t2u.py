@@ -26,6 +26,7 @@ from seamless_stream.models.seamless_m4t.config import (
     SeamlessM4TConfig,
     parse_generation_config,
 )
+from seamless_stream.models.seamless_m4t.model import NUM_PROMPT_TOKENS
 from seamless_stream.models.seamless_m4t.network import Network
 from seamless_stream.models.seamless_m4t.t2u_nar import TextToUnit, spell
 from seamless_stream.nn.attention import length_mask
@@ -185,7 +186,7 @@ class Corpus:
         durations: np.ndarray,
         units: np.ndarray,
     ) -> Sentence | None:
-        spelling = spell(target[2:], self.tables, CONFIG.eos_token_id, CONFIG.pad_token_id)
+        spelling = spell(target[NUM_PROMPT_TOKENS:], self.tables, CONFIG.eos_token_id, CONFIG.pad_token_id)
         if len(spelling.char_ids) != len(durations) or len(spelled(text)) != len(durations):
             return None
         return Sentence(

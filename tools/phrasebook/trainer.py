@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from seamless_stream.models.seamless_m4t.model import NUM_PROMPT_TOKENS
 from seamless_stream.models.seamless_m4t.network import Network
 from tools.phrasebook.batches import Batches, SpeechBatch, TextBatch
 from tools.phrasebook.carry import carry_all, token_rows, widened
@@ -28,7 +29,6 @@ PARTS = frozenset({"speech_encoder", "text_encoder", "text_decoder"})
 LABEL_SMOOTHING = 0.1
 LETTERS_PER_STATE = 4  # that an encoder state of 160 ms has to spell: 25 letters a second
 MAX_SKIPPED = 20
-FIRST_PIECE = 2  # behind </s> and the language
 
 
 @dataclass
@@ -40,12 +40,12 @@ class Progress:
 
 
 def garbled(tokens: Tensor, share: float) -> Tensor:
-    """Pieces [B, T] with a random share of them replaced by any other ones, so that the decoder has to listen."""
+    """Pieces [B, T] with a random share of them replaced by random ones, so that the decoder has to listen."""
     if not share:
         return tokens
     any_piece = torch.randint_like(tokens, OFFSET, OFFSET + NUM_PIECES)
     chosen = (torch.rand(tokens.shape, device=tokens.device) < share) & (tokens != CONFIG.pad_token_id)
-    chosen[:, :FIRST_PIECE] = False
+    chosen[:, :NUM_PROMPT_TOKENS] = False
     return torch.where(chosen, any_piece, tokens)
 
 
