@@ -24,13 +24,13 @@ from torch import nn
 
 from seamless_stream.engine.alignment import ROW, Alignment, Array, Row
 from seamless_stream.models.checkpoint import ALIGNMENT_FILE
+from seamless_stream.models.seamless_m4t.model import NUM_PROMPT_TOKENS
 from seamless_stream.models.seamless_m4t.network import Network
 from tools.phrasebook.batches import Batches, Example, examples_of
 from tools.phrasebook.corpus import DEFAULT_WORK
 from tools.phrasebook.recipe import BLANK, CONFIG, Text, read_phrases
 
 PARTS: Final = frozenset({"speech_encoder", "text_decoder"})
-NUM_PROMPT: Final = 2
 STACKED_PER_STATE: Final = 8  # stacked frames of 20 ms
 STATES_PER_SECOND: Final = 6.25
 TOLERANCE_STATES: Final = 2
@@ -106,7 +106,7 @@ def token_ends(pieces: Sequence[str], letter_ids: dict[str, int], ends: Sequence
 
 def frames_of(attention: Array, row: Row, median_frames: int, num_tokens: int) -> Floats:
     """The frame of every token, as the engine will compute it."""
-    alignment = Alignment(NUM_PROMPT, row, median_frames)
+    alignment = Alignment(NUM_PROMPT_TOKENS, row, median_frames)
     alignment.push(attention)
     return np.array(alignment.frames()[:num_tokens], dtype=np.float64)
 
@@ -169,7 +169,7 @@ class Phrasebook:
         state = self.network.text_decoder.init_state(states, lengths)
         _, _, attention = self.network.decode(batch.targets[:, :-1], state, heads=self.heads)
         assert attention is not None
-        ids = batch.targets[0, NUM_PROMPT:-1].tolist()
+        ids = batch.targets[0, NUM_PROMPT_TOKENS:-1].tolist()
         pieces = [self.text.pieces.id_to_piece(i - 1) for i in ids]
         stacked = token_ends(pieces, self.text.letter_ids, ends)
         return Transcript(attention[0].numpy(), stacked / STACKED_PER_STATE)
