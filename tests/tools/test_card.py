@@ -38,10 +38,11 @@ def heard(language: str, **figures: float) -> dict[str, object]:
 
 def test_a_checkpoint_of_two_languages_is_described_as_such(work: Path) -> None:
     speak(work, "train1", "eng", "pico-en-GB")
-    rows = [heard("eng", s2tt_spa_bleu=87.3, s2tt_spa_exact=74.0), heard("spa")]
+    rows = [heard("eng", s2tt_spa_bleu=87.3, s2tt_spa_exact=74.0, asr_beams_wer=3.06), heard("spa")]
     card = write(work, rows, record(work / "main", ["eng", "spa"]))
     assert "language: [en, es]" in card and "in English and Spanish:" in card
     assert "| seen | eng | spa | 87.3 | 74.0 | – | – |" in card
+    assert "| seen | eng | 3 | 4.0 | 3.1 | 100.0 |" in card and "| seen | spa | 3 | 4.0 | – | 100.0 |" in card
     assert "Its two voices" in card and "Kokoro" not in card
     assert (
         "20 steps in 2.0 h in English and Spanish. Width" in card

@@ -2,10 +2,11 @@
 
     python -m tools.phrasebook.evaluate --work DIR [--model DIR] [--parts text human speech] [--limit N] [--pairs ...]
 
-Everything runs through the product's own loader and decoder (greedy). Word error rate is over lower-cased words without
-punctuation (jiwer), BLEU is sacrebleu's with its signature. `speech` lets Whisper base transcribe what the checkpoint
-says (never a dependency of the product), beside the target voice itself; `human` reads what people recorded
-(human.py). Languages are those of the checkpoint; translation is measured, both ways, between `--pairs` of them.
+Everything runs through the product's own loader and decoder, greedy; held-out speech is transcribed with 5 beams, too.
+Word error rate is over lower-cased words without punctuation (jiwer), BLEU is sacrebleu's with its signature. `speech`
+lets Whisper base transcribe what the checkpoint says (never a dependency of the product), beside the target voice
+itself; `human` reads what people recorded (human.py). Languages are those of the checkpoint; translation is measured,
+both ways, between `--pairs` of them.
 
 The file is written after every part, and keeps what other calls measured of the other parts with the same weights.
 """
@@ -15,7 +16,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,7 @@ from tools.phrasebook.shards import ClipSet, read_index
 BUNDLED = Path(__file__).parents[2] / "seamless_stream" / "checkpoints" / "phrasebook"
 PAIRS = ("eng-spa", "eng-fra", "eng-deu", "spa-fra")
 SETTINGS = DecodingSettings(max_new_tokens=48)
+BEAMS = 5  # with which Meta decodes
 ROWS = {"text": ("seen", "unseen"), "human": ("human",), "speech": ("t2st",)}  # of each part, by their `set`
 SPOKEN = {
     "text": ("seen", "unseen"),
@@ -98,13 +100,14 @@ class Evaluation:
             code for code in self.languages if (source, code) in self.pairs or (code, source) in self.pairs
         ]
 
-    def _decode(self, encoded: EncoderOutput, language: str) -> Decoded:
-        return decode(self.model.decoder, encoded, self.model.prompt(language), SETTINGS)[0]
+    def _decode(self, encoded: EncoderOutput, language: str, beams: int = 1) -> Decoded:
+        settings = replace(SETTINGS, beams=beams)
+        return decode(self.model.decoder, encoded, self.model.prompt(language), settings)[0]
 
-    def from_speech(self, item: Item, languages: Sequence[str]) -> dict[str, Decoded]:
+    def from_speech(self, item: Item, languages: Sequence[str], beams: int = 1) -> dict[str, Decoded]:
         """Transcript or translations of an utterance, by their language; it is encoded once."""
         encoded = self.model.encode_speech([self.model.features(item.samples)])
-        return {language: self._decode(encoded, language) for language in languages}
+        return {language: self._decode(encoded, language, beams) for language in languages}
 
     def from_text(self, text: str, source: str, target: str) -> Decoded:
         """Translation of a text."""
@@ -129,10 +132,12 @@ class Evaluation:
                 items = list(spoken(self.work, name, source, self.limit))
                 answers = [self.from_speech(item, [source, *self.targets(source)]) for item in items]
                 decoded = [answer[source] for answer in answers]
+                beamed = [self.from_speech(item, [source], BEAMS)[source] for item in items]
                 row: dict[str, Any] = {"set": name, "source": source, "clips": len(items)}
-                row["asr_wer"] = word_error_rate(
-                    [i.text[source] for i in items], [self.text_of(d) for d in decoded]
-                )
+                for figure, found in (("asr_wer", decoded), ("asr_beams_wer", beamed)):
+                    row[figure] = word_error_rate(
+                        [i.text[source] for i in items], [self.text_of(d) for d in found]
+                    )
                 row["language_right"] = 100 * sum(self.heard(d) == source for d in decoded) / len(items)
                 for target in self.targets(source):
                     references = [i.text[target] for i in items]
