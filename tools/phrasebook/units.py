@@ -25,7 +25,7 @@ Float32 = npt.NDArray[np.float32]
 
 SAMPLE_RATE: Final = 16_000
 UNIT_SAMPLES: Final = 320
-LANGUAGE_UNITS: Final = 2000  # one voice a language: shared inventories and coarser ones blur plosives
+LANGUAGE_UNITS: Final = 1500  # one voice a language: shared ones blur plosives; more do not fit into 25 MB
 NUM_UNITS: Final = LANGUAGE_UNITS * len(LANGUAGES)
 FIT_CLIPS: Final = 800  # half an hour and more
 ITERATIONS: Final = 16
