@@ -5,10 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from seamless_stream.models.seamless_m4t.model import NUM_PROMPT_TOKENS
 from tools.phrasebook import batches, recipe
 from tools.phrasebook.batches import Batches, Example
-from tools.phrasebook.recipe import LANGUAGES, Text, train_tokenizer
+from tools.phrasebook.recipe import CONFIG, LANGUAGES, Text, train_tokenizer
 from tools.phrasebook.shards import Clip
 
 SAYING = {"eng": "Good day.", "spa": "Buenos días.", "fra": "Bonjour, ça va?", "deu": "Schönen Tag, Größe."}
@@ -91,3 +93,16 @@ def test_text_goes_in_all_twelve_directions_with_its_like(some: Batches) -> None
 def test_letters_of_all_four_alphabets_are_spelled(text: Text) -> None:
     spelled = "".join(text.letters[i - 1] for i in text.ctc("Schöne Größe, ça va? Días"))
     assert spelled == "schöne▁größe▁ça▁va▁días"
+
+
+def test_of_noise_and_music_nothing_is_written_and_no_language_known(some: Batches) -> None:
+    some.num_targets, some.no_speech = 2, 0.5
+    batch = some.speech(800, translate=0.5)
+    is_speech = batch.languages != CONFIG.pad_token_id
+    assert 0 < is_speech.sum() < len(is_speech)
+    assert torch.equal(is_speech, batch.letter_lengths > 0)
+    lengths = (batch.targets != CONFIG.pad_token_id).sum(1)  # prompt and end are always there
+    assert torch.equal(lengths > NUM_PROMPT_TOKENS + 1, is_speech.repeat(2))
+    assert bool(batch.features.isfinite().all())
+    some.no_speech = 1.0
+    assert bool((some.speech(800, 0.0, plain=True).languages != CONFIG.pad_token_id).all())

@@ -1,5 +1,7 @@
 """What augmentation promises: same length, finite, the asked level and signal-to-noise ratio, the telephone's band."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
@@ -92,3 +94,14 @@ def test_the_telephone_keeps_its_band_only() -> None:
     inside = band_power(out, 500, 3_000) / 2_500
     assert band_power(out, 4_500, 8_000) / 3_500 < 0.02 * inside
     assert band_power(out, 0, 100) / 100 < 0.02 * inside
+
+
+@pytest.mark.parametrize("make", [rooms.noise, rooms.music, rooms.no_speech])
+@pytest.mark.parametrize("seed", range(4))
+def test_other_sounds_have_the_asked_length_and_differ(
+    make: Callable[[int, np.random.Generator], Float32], seed: int
+) -> None:
+    sound, again, other = (make(9_000, np.random.default_rng(s)) for s in (seed, seed, seed + 1))
+    assert sound.shape == (9_000,) and sound.dtype == np.float32 and sound.std() > 0
+    assert np.array_equal(sound, again) and not np.array_equal(sound, other)
+    assert np.isfinite(sound).all()

@@ -61,3 +61,14 @@ def test_garbled_words_leave_the_prompt_and_the_filling() -> None:
     assert not is_changed[:, :NUM_PROMPT_TOKENS].any() and not is_changed[:, 8:].any()
     assert 0.4 < is_changed[:, NUM_PROMPT_TOKENS:8].float().mean() < 0.6
     assert OFFSET <= int(wrong[is_changed].min()) and int(wrong.max()) < OFFSET + NUM_PIECES
+
+
+def test_sound_without_speech_teaches_to_end_at_once(some: Batches) -> None:
+    """And costs per frame what speech costs per letter, so that its long blank does not drown the rest."""
+    torch.manual_seed(1)
+    one, options = Trainer(some.text, torch.device("cpu")), Namespace(**OPTIONS, **WEIGHTS)
+    some.no_speech = 1.0
+    first = one.step(some, options)
+    assert one.progress.step == 1 and all(map(np.isfinite, first.values()))
+    assert 0 < first["ctc"] < 20
+    assert one.step(some, options)["speech"] < first["speech"] / 2

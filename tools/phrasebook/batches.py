@@ -16,7 +16,8 @@ from torch import Tensor
 
 from seamless_stream.audio.fbank import HOP_SAMPLES, WINDOW_SAMPLES, fbank
 from seamless_stream.models.seamless_m4t.features import VARIANCE_FLOOR, normalise, stack
-from tools.phrasebook.recipe import LANGUAGES, Text
+from tools.phrasebook import rooms
+from tools.phrasebook.recipe import CONFIG, LANGUAGES, Text
 from tools.phrasebook.shards import SAMPLES_NAME, Clip, read_index
 
 MAX_FRAMES = 700  # 7 s
@@ -44,7 +45,7 @@ class SpeechBatch:
     letters: Tensor  # flat
     letter_lengths: Tensor  # [B]
     targets: Tensor  # [K B, L], padded with 0: each clip in one language, then each in another one
-    languages: Tensor  # [B] token of the language that is spoken
+    languages: Tensor  # [B] token of the language that is spoken; padding where nothing is
 
 
 @dataclass(frozen=True)
@@ -165,6 +166,9 @@ class Batches:
         self.strength = 1.0  # of the augmentation
         self.favoured: frozenset[str] = frozenset()  # languages that are heard twice as often as the others
         self.num_targets = 1  # languages in which each clip is written
+        self.no_speech = (
+            0.0  # share of the clips that are noise or music instead, of which nothing is written
+        )
         self.examples, self.phrases, self.text = examples, phrases, text
         self.rng = np.random.default_rng(seed)
         self.pool: list[list[Example]] = []
@@ -197,14 +201,17 @@ class Batches:
 
     def collate(self, chosen: list[Example], translate: float, *, plain: bool) -> SpeechBatch:
         """Features, letters and targets of these clips; `plain` leaves the frames as they are."""
-        rows, letters = [], []
+        rows, letters, languages = [], [], []
         targets: list[list[list[int]]] = [[] for _ in range(self.num_targets)]
         for example in chosen:
-            frames = raw_frames(example.path, example.clip.offset, example.clip.length).astype(np.float32)
+            is_speech = plain or self.rng.random() >= self.no_speech
+            frames = self._frames(example) if is_speech else self._other_frames(example)
+            text = example.text if is_speech else dict.fromkeys(LANGUAGES, "")
             rows.append(stack(normalise(frames) if plain else augment(frames, self.rng, self.strength)))
-            letters.append(self.text.ctc(example.text[example.language]))
+            letters.append(self.text.ctc(text[example.language]))
+            languages.append(self.text.language_id(example.language) if is_speech else CONFIG.pad_token_id)
             for target, language in zip(targets, self._written(example.language, translate), strict=False):
-                target.append(self.text.target(example.text[language], language))
+                target.append(self.text.target(text[language], language))
         features = torch.nn.utils.rnn.pad_sequence(
             [torch.from_numpy(r.values) for r in rows], batch_first=True
         )
@@ -212,11 +219,20 @@ class Batches:
             features,
             torch.tensor([r.num_valid for r in rows]),
             torch.tensor([len(r.values) for r in rows]),
-            torch.tensor([i for row in letters for i in row]),
+            torch.tensor([i for row in letters for i in row], dtype=torch.int64),
             torch.tensor([len(row) for row in letters]),
             pad([row for target in targets for row in target]),
-            torch.tensor([self.text.language_id(example.language) for example in chosen]),
+            torch.tensor(languages),
         )
+
+    def _frames(self, example: Example) -> np.ndarray:
+        return raw_frames(example.path, example.clip.offset, example.clip.length).astype(np.float32)
+
+    def _other_frames(self, example: Example) -> np.ndarray:
+        """Of noise or music, at most as long as the clip: what a detector takes for speech is short."""
+        num_frames = self.rng.integers(MIN_FRAMES, example.num_frames + 1)
+        num_samples = WINDOW_SAMPLES + HOP_SAMPLES * (int(num_frames) - 1)
+        return fbank(rooms.no_speech(num_samples, self.rng)).astype(np.float32)
 
     def _written(self, spoken: str, translate: float) -> list[str]:
         """All languages in the order in which a clip's targets take them."""

@@ -107,20 +107,46 @@ def _clicks(length: int, rng: np.random.Generator) -> Float32:
     return clicks
 
 
-def add_noise(samples: Float32, snr_db: float, rng: np.random.Generator) -> Float32:
-    """Adds one kind of noise, `snr_db` below the speech: steady, swelling, with hum, or with clicks."""
-    length = len(samples)
-    noise = coloured_noise(length, rng.uniform(0.0, 7.0), rng)
+def noise(length: int, rng: np.random.Generator) -> Float32:
+    """One kind of it: steady, swelling, with hum, or with clicks."""
+    sound = coloured_noise(length, rng.uniform(0.0, 7.0), rng)
     kind = rng.choice(4, p=(0.4, 0.3, 0.15, 0.15))
     if kind == 1:
-        noise = noise * _swell(length, rng)
+        sound = sound * _swell(length, rng)
     elif kind == 2:
-        noise = noise / noise.std() + 0.7 * _hum(length, rng)
+        sound = sound / sound.std() + 0.7 * _hum(length, rng)
     elif kind == 3:
         clicks = _clicks(length, rng)
-        noise = noise / noise.std() * 0.3 + clicks / clicks.std()
-    gain = speech_rms(samples) * 10 ** (-snr_db / 20) / float(np.sqrt(np.mean(np.square(noise))))
-    return (samples + gain * noise).astype(np.float32)
+        sound = sound / sound.std() * 0.3 + clicks / clicks.std()
+    return sound.astype(np.float32)
+
+
+def music(length: int, rng: np.random.Generator) -> Float32:
+    """Single notes or chords of some instrument, plucked or held, one after the other."""
+    notes, num_together = np.zeros(length, np.float32), int(rng.integers(1, 4))
+    fades, decay = rng.uniform(0.5, 2.0), rng.uniform(0.5, 6.0)  # harmonics; seconds
+    start = 0
+    while start < length:
+        time_s = np.arange(min(int(rng.uniform(0.1, 0.9) * SAMPLE_RATE), length - start)) / SAMPLE_RATE
+        for semitone in rng.integers(-12, 25, size=num_together):
+            base_hz = 220.0 * 2 ** (semitone / 12)
+            tones = [np.sin(2 * np.pi * base_hz * k * time_s) / k**fades for k in range(1, 7)]
+            notes[start : start + len(time_s)] += np.sum(tones, axis=0) * np.exp(-decay * time_s)
+        start += len(time_s)
+    return notes
+
+
+def no_speech(length: int, rng: np.random.Generator) -> Float32:
+    """What a detector may take for speech: noise or music, or one over the other."""
+    sound = noise(length, rng) if rng.random() < 0.5 else music(length, rng)
+    return set_level(add_noise(sound, rng.uniform(0.0, 40.0), rng), -20.0)
+
+
+def add_noise(samples: Float32, snr_db: float, rng: np.random.Generator) -> Float32:
+    """Adds one kind of noise, `snr_db` below the speech."""
+    added = noise(len(samples), rng)
+    gain = speech_rms(samples) * 10 ** (-snr_db / 20) / float(np.sqrt(np.mean(np.square(added))))
+    return (samples + gain * added).astype(np.float32)
 
 
 def telephone(samples: Float32, rng: np.random.Generator) -> Float32:

@@ -150,7 +150,7 @@ def take_part(team: Team, options: argparse.Namespace, trainer: Trainer | None =
     torch.manual_seed(seed)  # of the beginnings of sentences and of wrong words
     batches = Batches([], read_all_phrases(options.work), trainer.text, seed)
     batches.strength, batches.favoured = options.augment, frozenset(options.favour)
-    batches.num_targets = options.targets
+    batches.num_targets, batches.no_speech = options.targets, options.no_speech
     stop: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, _: stop.append(number))
@@ -204,6 +204,12 @@ def main() -> int:
     )
     parser.add_argument(
         "--garble", type=float, default=0.0, help="share of wrong words in the decoder's input"
+    )
+    parser.add_argument(
+        "--no-speech",
+        type=float,
+        default=0.04,
+        help="share of clips that are noise or music: nothing is said",
     )
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--warmup", type=int, default=300)

@@ -112,15 +112,19 @@ class Trainer:
         return loss, attention
 
     def letters_loss(self, logits: Tensor, lengths: Tensor, batch: SpeechBatch) -> Tensor:
-        """Character CTC of logits [B, T, letters + 1] against what is said."""
-        return F.ctc_loss(
+        """Character CTC of logits [B, T, letters + 1] against what is said: of each letter, or of each frame where
+        nothing is."""
+        lengths, counts = lengths.cpu(), batch.letter_lengths
+        losses = F.ctc_loss(
             logits.log_softmax(2).transpose(0, 1),
             batch.letters,
-            lengths.cpu(),
-            batch.letter_lengths,
+            lengths,
+            counts,
             blank=BLANK,
+            reduction="none",
             zero_infinity=True,
         )
+        return (losses / torch.where(counts > 0, counts, lengths).to(losses.device)).mean()
 
     def speech_losses(self, batch: SpeechBatch) -> dict[str, Tensor]:
         """By name: decoder loss, CTC loss, attention away from the diagonal; and of beginnings, loss and attention."""
