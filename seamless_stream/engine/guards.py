@@ -4,6 +4,7 @@ Pure functions on hypotheses; committed tokens always stay. What forbids repeate
 `no_repeat_ngram` of its settings, and what keeps noise from being heard at all is the segmenter with its detector.
 """
 
+import math
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -18,7 +19,7 @@ MIN_LOOP_TOKENS: Final = 8
 TOKENS_PER_SECOND: Final = 13.0  # of speech; no clip of the phrasebook has more than 12, most have 5
 SPARE_TOKENS: Final = 3
 EDGES_S: Final = 0.5  # of a segment is silence kept around the speech
-SHORT_S: Final = 1.5  # in a segment up to this length, too many tokens mean that there was no speech at all
+SHORT_S: Final = 1.5  # up to this length of a segment, too many tokens or doubt mean that there was no speech
 
 
 @dataclass(frozen=True)
@@ -63,11 +64,28 @@ def limit_length(hypothesis: Hypothesis) -> Guarded:
     return _cut(hypothesis, keep, f"The decoder gave {num_tokens} tokens for {heard_s:.1f} s of sound.")
 
 
-def guard(hypothesis: Hypothesis) -> Guarded:
-    """All guards; the first that acts gives the reason."""
+def doubt_short(hypothesis: Hypothesis, least_log_prob: float | None) -> Guarded:
+    """Of a short segment nothing is believed that the decoder itself finds unlikely: a detector's false alarm is short,
+    and decoders make words of it. `least_log_prob` is the checkpoint's (`Capabilities`); None: it never doubts.
+    """
+    is_short = 0 < hypothesis.heard_samples <= SHORT_S * SAMPLE_RATE
+    free = hypothesis.probabilities[hypothesis.num_committed : len(hypothesis.token_ids)]
+    if least_log_prob is None or not is_short or not free:
+        return Guarded(hypothesis)
+    log_prob = sum(math.log(max(p, 1e-9)) for p in free) / len(free)
+    if log_prob >= least_log_prob:
+        return Guarded(hypothesis)
+    heard_s = hypothesis.heard_samples / SAMPLE_RATE
+    sure = f"{math.exp(log_prob):.0%} sure"
+    return _cut(hypothesis, 0, f"The decoder was only {sure} of what it made of {heard_s:.1f} s of sound.")
+
+
+def guard(hypothesis: Hypothesis, least_log_prob: float | None = None) -> Guarded:
+    """All guards; the first that acts gives the reason. `least_log_prob` is for segments that have ended."""
     looped = break_loop(hypothesis)
     limited = limit_length(looped.hypothesis)
-    return Guarded(limited.hypothesis, looped.reason or limited.reason)
+    doubted = doubt_short(limited.hypothesis, least_log_prob)
+    return Guarded(doubted.hypothesis, looped.reason or limited.reason or doubted.reason)
 
 
 def _cut(hypothesis: Hypothesis, num_tokens: int, reason: str) -> Guarded:

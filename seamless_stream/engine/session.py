@@ -242,7 +242,8 @@ class Session:
         self, segment: Segment, line: Line, hypothesis: Hypothesis, decoded: Decoded, *, source_finished: bool
     ) -> None:
         """A new hypothesis: commit what the policy says and tell the driver."""
-        guarded, raw = guard(hypothesis), hypothesis
+        least_log_prob = self._model.capabilities.least_log_prob if source_finished else None
+        guarded, raw = guard(hypothesis, least_log_prob), hypothesis
         hypothesis = guarded.hypothesis
         if guarded.reason and source_finished:  # before that, waiting is nothing worth telling
             segment.events.append(Skipped(segment.number, "text", guarded.reason))

@@ -1,9 +1,12 @@
 """The guards on plain values: what they cut, what they leave alone, and what they say."""
 
+import math
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from seamless_stream.engine.guards import break_loop, guard, limit_length, loop_tokens
+from seamless_stream.engine.guards import break_loop, doubt_short, guard, limit_length, loop_tokens
 from seamless_stream.engine.hypothesis import Hypothesis
 
 
@@ -86,6 +89,24 @@ def test_a_fast_speaker_and_a_written_text_are_left_alone() -> None:
     tokens = [2 * i for i in range(2, 62)]
     assert limit_length(heard(tokens, seconds=5.5)).reason == ""
     assert limit_length(heard(tokens, seconds=0.0)).reason == ""
+
+
+def test_what_the_decoder_doubts_itself_is_left_out_of_a_short_segment() -> None:
+    unsure = replace(heard([2, 4], seconds=1.0), probabilities=(0.9, 0.3))  # 0.52 each
+    doubted = doubt_short(unsure, math.log(0.6))
+    assert doubted.hypothesis.token_ids == () and not doubted.hypothesis.is_complete
+    assert doubted.reason == "The decoder was only 52% sure of what it made of 1.0 s of sound."
+    for fine, least in (
+        (unsure, math.log(0.5)),
+        (unsure, None),  # most checkpoints have no bound
+        (replace(unsure, probabilities=()), math.log(0.6)),  # beams do not know them
+        (replace(unsure, heard_samples=2 * 16_000), math.log(0.6)),
+        (replace(unsure, heard_samples=0), math.log(0.6)),  # text
+        (replace(unsure, num_committed=2), math.log(0.6)),
+    ):
+        assert doubt_short(fine, least).hypothesis is fine
+    begun = doubt_short(replace(unsure, num_committed=1), math.log(0.6)).hypothesis
+    assert begun.token_ids == (2,)
 
 
 def test_the_first_guard_that_acts_gives_the_reason() -> None:

@@ -35,6 +35,7 @@ POINTWISE = (
     "pointwise_conv2.weight",
 )  # stored as convolutions with a kernel of one
 SPEECH_PARTS = ("t2u", "vocoder")
+LEAST_LOG_PROB = -0.45  # chosen by tools/measure_doubt.py; what it costs is in docs/performance.md
 SPEAKERS = "vocoder.speakers.weight"
 
 
@@ -109,7 +110,8 @@ def generation_json(text: Text, char_to_id: dict[str, int] | None) -> dict[str, 
         "pad_token_id": 0,
         "max_new_tokens": 64,
         "text_decoder_lang_to_code_id": {lang: text.language_id(lang) for lang in LANGUAGES},
-        "decoder_names_source": True,  # see `Capabilities.names_source`
+        "decoder_least_log_prob": LEAST_LOG_PROB,  # this one and the next: see `Capabilities`
+        "decoder_names_source": True,
         "id_to_text": {str(i): piece for i, piece in sorted(pieces.items())},
         **(speech if char_to_id is not None else {}),
     }

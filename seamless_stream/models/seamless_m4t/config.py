@@ -197,6 +197,7 @@ class GenerationConfig:
     id_to_text: dict[int, str]
     char_to_id: dict[str, int]
     max_new_tokens: int
+    least_log_prob: float | None  # ours: see `Capabilities`
     names_source: bool  # ours: trained to say, where the target language is given, which language it hears
 
 
@@ -216,6 +217,9 @@ def parse_generation_config(raw: Mapping[str, Any]) -> GenerationConfig:
     limit = raw.get("max_new_tokens") or 256
     if not isinstance(limit, int) or limit < 1:
         problems.append(f"`max_new_tokens` must be at least 1, but is {limit!r}")
+    least = raw.get("decoder_least_log_prob")
+    if not (least is None or (isinstance(least, int | float) and least <= 0)):
+        problems.append(f"`decoder_least_log_prob` must be at most 0, but is {least!r}")
     refuse(problems, where="generation_config.json")
     return GenerationConfig(
         text_languages=text,
@@ -225,6 +229,7 @@ def parse_generation_config(raw: Mapping[str, Any]) -> GenerationConfig:
         id_to_text={int(key): piece for key, piece in pieces.items()},
         char_to_id=characters,
         max_new_tokens=limit,
+        least_log_prob=least,
         names_source=raw.get("decoder_names_source") is True,
     )
 

@@ -59,6 +59,7 @@ def _capabilities(config: SeamlessM4TConfig, tables: GenerationConfig, parts: fr
         sample_rate=16_000,
         encoder_modes=listening.modes(config.chunk_frames) if "speech_encoder" in parts else (),
         has_alignment=True,
+        least_log_prob=tables.least_log_prob,
         names_source=tables.names_source,
         streams_speech=not config.is_v1,
         has_unit_search=config.is_v1,

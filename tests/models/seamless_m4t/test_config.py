@@ -56,6 +56,7 @@ def test_what_no_network_can_have_is_one_sentence(name: str, value: object, sent
         ("char_to_id", {"a": 5_000}, "`char_to_id` must have ids from 0 to"),
         ("id_to_text", {"a": "b"}, "`id_to_text` must be a table of ids and pieces"),
         ("max_new_tokens", "many", "`max_new_tokens` must be at least 1, but is 'many'"),
+        ("decoder_least_log_prob", 0.5, "`decoder_least_log_prob` must be at most 0, but is 0.5"),
     ],
 )
 def test_tables_that_choose_what_is_not_there_are_one_sentence(
