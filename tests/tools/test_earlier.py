@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from tools.phrasebook.earlier import Earlier
 from tools.phrasebook.evaluate import BUNDLED
@@ -13,6 +14,7 @@ from tools.phrasebook.train_t2u import FREE_UNITS, Wanted, character_table
 from tools.phrasebook.train_t2u import Trainer as UnitTrainer
 from tools.phrasebook.train_vocoder import Trainer as VocoderTrainer
 from tools.phrasebook.trainer import Trainer
+from tools.phrasebook.units import NUM_UNITS
 
 WORDS = {
     "eng": "good morning",
@@ -69,9 +71,12 @@ def test_units_and_voices_keep_their_rows(earlier: Earlier, text: Text, tmp_path
     row = units.model.characters.weight[characters["▁"]]
     assert torch.equal(row, old["characters.weight"][earlier.characters["▁"]])
 
-    speech = VocoderTrainer(tmp_path, torch.device("cpu"))
+    speech = VocoderTrainer(tmp_path, torch.device("cpu"), torch.ones(NUM_UNITS, 3))
     speech.start_from(earlier)
     state, old = speech.vocoder.state_dict(), earlier.part("vocoder")
     assert torch.equal(state["units.weight"][: len(old["units.weight"])], old["units.weight"])
+    speech.save()
+    saved = load_file(tmp_path / "vocoder" / "vocoder.safetensors")
+    assert torch.equal(saved["units.weight"], state["units.weight"])  # nothing is added to them
     others = [name for name in old if name.startswith("generator.")]
     assert others and all(torch.equal(state[name], old[name]) for name in others)

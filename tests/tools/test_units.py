@@ -4,16 +4,26 @@ Needs no speech engine and no downloaded model.
 """
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from tools.phrasebook import align, units
 from tools.phrasebook.shards import ClipSet, ClipWriter
 from tools.phrasebook.train_t2u import Wanted
-from tools.phrasebook.train_vocoder import UnitClips, guessed_path, new_vocoder, read_units, write_units
+from tools.phrasebook.train_vocoder import (
+    CROP_UNITS,
+    UnitClips,
+    guessed_path,
+    new_vocoder,
+    read_units,
+    write_units,
+)
+from tools.phrasebook.train_vocoder import Trainer as VocoderTrainer
 
 
 def tone(hertz: float, seconds: float = 0.5, harmonics: int = 12) -> np.ndarray:
@@ -54,6 +64,16 @@ def test_inventories_of_two_languages_do_not_meet() -> None:
     first, second = units.fit(clips, 5), units.fit(clips, 5, first=5)
     assert set(first.units_of(clips[0])) <= set(range(5))
     assert second.units_of(clips[0]) == [unit + 5 for unit in first.units_of(clips[0])]
+
+
+def test_a_centroid_is_turned_back_into_what_it_sounds_like() -> None:
+    clips = [units.levelled(tone(h)) for h in (110, 170)] + [units.levelled(noise())]
+    model = units.fit(clips, 12)
+    mels, (octaves, voiced) = units.log_mel(clips[0]), units.pitch(clips[0])
+    made = replace(model, centroids=model.combined(mels, octaves, voiced)).sounds()
+    assert np.abs(made[:, :-2] - mels).mean() < 0.2 * mels.std()
+    np.testing.assert_allclose(made[:, -2], (octaves - model.octave) * voiced, atol=1e-5)
+    np.testing.assert_allclose(made[:, -1], voiced, atol=1e-6)
 
 
 def test_a_neighbour_counts_for_less_the_farther_it_is() -> None:
@@ -112,6 +132,25 @@ def test_vocoder_learns_from_guessed_units(tmp_path: Path) -> None:
     assert {int(u) for said, _ in crops for u in said} == {3, 7}
     assert all(len(samples) == 20 * units.UNIT_SAMPLES for _, samples in crops)
     assert read_units(tmp_path / "none.npz") == []
+
+
+def test_vocoder_embeds_a_unit_by_its_sound_and_a_row_of_its_own(tmp_path: Path) -> None:
+    """And the exporter gets the sum: with it the saved vocoder says what the trainer's average says."""
+    sounds = torch.randn(units.NUM_UNITS, 6, generator=torch.Generator().manual_seed(1))
+    trainer = VocoderTrainer(tmp_path, torch.device("cpu"), sounds)
+    said = torch.arange(2 * CROP_UNITS).view(2, -1) % 50
+    speech = 0.1 * torch.randn(2, CROP_UNITS * units.UNIT_SAMPLES)
+    before = trainer.lift.weight.detach().clone(), trainer.vocoder.units.weight.detach().clone()
+    trainer.step((said, torch.tensor([0, 3]), speech), rate=1e-3, adversarial=False)
+    assert not torch.equal(trainer.lift.weight, before[0])
+    changed = (trainer.vocoder.units.weight != before[1]).any(1)
+    assert changed[:50].all() and not changed[50:].any()
+    trainer.save()
+    saved = load_file(tmp_path / "vocoder" / "vocoder.safetensors")
+    rows = trainer.average.units.weight + trainer.average_lift(sounds)
+    torch.testing.assert_close(saved["units.weight"], rows.detach())
+    again = VocoderTrainer(tmp_path, torch.device("cpu"), sounds)
+    assert torch.equal(again.lift.weight, trainer.lift.weight) and again.num_steps == 1
 
 
 def test_t2u_is_told_what_sounds_nearly_right() -> None:

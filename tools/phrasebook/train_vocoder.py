@@ -1,8 +1,10 @@
 """Trains the vocoder of the phrasebook: units of the target voices to their samples.
 
 Starts with spectral losses alone and adds discriminators later; resumes where it stopped, and with `--guessed` also
-learns to speak what the T2U says instead of the true units. Writes the averaged weights under our own names, the
-architecture fields it decided, a log and curves into W/vocoder.
+learns to speak what the T2U says instead of the true units. A unit's embedding is the sum of a row of its own and of
+what its centroid sounds like, lifted into the same space, so that units of like sound learn together; it is exported as
+one table. Writes the averaged weights under our own names, the architecture fields it decided, a log and curves into
+W/vocoder.
 """
 
 import argparse
@@ -70,7 +72,7 @@ def vocoder_config() -> SeamlessM4TConfig:
 def new_vocoder() -> Vocoder:
     """Small random weights; the duration predictor says exactly one for every unit, whatever is trained."""
     vocoder = Vocoder(vocoder_config())
-    torch.nn.init.normal_(vocoder.units.weight, std=0.5)
+    torch.nn.init.normal_(vocoder.units.weight, std=0.1)
     for convolution in [*vocoder.generator.blocks.modules(), *vocoder.generator.upsamplers]:
         if (
             isinstance(convolution, torch.nn.Conv1d | torch.nn.ConvTranspose1d)
@@ -156,10 +158,22 @@ def batches(sets: list[UnitClips], rng: np.random.Generator) -> tuple[Tensor, Te
     return units, languages, torch.from_numpy(np.stack([row[2] for row in rows]))
 
 
+def all_sounds(work: Path) -> Tensor:
+    """What the units of all languages sound like, standardised [NUM_UNITS, F]."""
+    found = torch.from_numpy(
+        np.concatenate([load_units(units_path(work, code)).sounds() for code in LANGUAGES])
+    )
+    return (found - found.mean(0)) / found.std(0).clamp(min=1e-3)
+
+
 class Trainer:
     """The state of a training run and its one step."""
 
-    def __init__(self, work: Path, device: torch.device) -> None:
+    def __init__(self, work: Path, device: torch.device, sounds: Tensor) -> None:
+        """`sounds` [NUM_UNITS, F] as of `all_sounds`."""
+        self.sounds = sounds.to(device)
+        self.lift = torch.nn.Linear(sounds.shape[1], FIELDS["unit_embed_dim"], bias=False).to(device)
+        self.average_lift = copy.deepcopy(self.lift)
         self.folder = work / "vocoder"
         self.folder.mkdir(parents=True, exist_ok=True)
         self.device = device
@@ -167,7 +181,7 @@ class Trainer:
         self.average = copy.deepcopy(self.vocoder)
         self.judges = Discriminators().to(device)
         self.spectral = SpectralLoss().to(device)
-        trained = [p for p in self.vocoder.parameters() if p.requires_grad]
+        trained = [p for p in self.vocoder.parameters() if p.requires_grad] + [self.lift.weight]
         self.optimizer = torch.optim.AdamW(trained, 1e-3, betas=(0.8, 0.99), weight_decay=0.0, fused=True)
         self.judge_optimizer = torch.optim.AdamW(
             self.judges.parameters(), 3e-4, betas=(0.8, 0.99), fused=True
@@ -180,6 +194,8 @@ class Trainer:
         return {
             "vocoder": self.vocoder,
             "average": self.average,
+            "lift": self.lift,
+            "average_lift": self.average_lift,
             "judges": self.judges,
             "optimizer": self.optimizer,
             "judge_optimizer": self.judge_optimizer,
@@ -203,12 +219,16 @@ class Trainer:
         carried = carry_all(old, fresh, tables)
         self.vocoder.load_state_dict(carried)
         self.average.load_state_dict(carried)
+        for lift in (self.lift, self.average_lift):  # its rows are whole
+            torch.nn.init.zeros_(lift.weight)
 
     def save(self) -> None:
         state = {name: part.state_dict() for name, part in self._parts().items()}
         with replacing(self.folder / "state.pt") as path:
             torch.save({**state, "num_steps": self.num_steps, "seconds": self.seconds}, path)
-        weights = {k: v.detach().cpu().contiguous() for k, v in self.average.state_dict().items()}
+        weights = dict(self.average.state_dict())
+        weights["units.weight"] = weights["units.weight"] + self.sounds @ self.average_lift.weight.detach().T
+        weights = {k: v.detach().cpu().contiguous() for k, v in weights.items()}
         with replacing(self.folder / "vocoder.safetensors") as path:
             save_file(weights, path)
         (self.folder / "config_fields.json").write_text(json.dumps(FIELDS, indent=1))
@@ -219,7 +239,8 @@ class Trainer:
         for optimizer in (self.optimizer, self.judge_optimizer):
             optimizer.param_groups[0]["lr"] = rate
         speakers = torch.full_like(languages, SPEAKER)
-        made = self.vocoder.generate(self.vocoder.units(units), languages, speakers)
+        embedded = self.vocoder.units(units) + self.lift(self.sounds[units])
+        made = self.vocoder.generate(embedded, languages, speakers)
         losses = {"fooled": 0.0, "matched": 0.0, "judge": 0.0}
         edge = EDGE_UNITS * UNIT_SAMPLES
         made, real = made[:, edge:-edge], real[:, edge:-edge]
@@ -251,8 +272,9 @@ class Trainer:
     def _follow(self) -> None:
         self.num_steps += 1
         keep = min(EMA, 1 - 1 / (1 + self.num_steps / 10))
-        for slow, fast in zip(self.average.parameters(), self.vocoder.parameters(), strict=True):
-            slow.lerp_(fast, 1 - keep)
+        for average, trained in ((self.average, self.vocoder), (self.average_lift, self.lift)):
+            for slow, fast in zip(average.parameters(), trained.parameters(), strict=True):
+                slow.lerp_(fast, 1 - keep)
 
 
 def learning_rate(minutes: float, warm_minutes: float, total_minutes: float) -> float:
@@ -337,7 +359,7 @@ def main() -> None:
             for clips, language in zip(sets, LANGUAGES, strict=True)
         ]
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    trainer = Trainer(args.work, device)
+    trainer = Trainer(args.work, device, all_sounds(args.work))
     if args.start_from and not trainer.num_steps:
         trainer.start_from(Earlier(args.start_from))
     train(trainer, sets, args.minutes, args.warm_minutes)

@@ -124,6 +124,16 @@ class UnitModel:
         spectrum = (mels - self.mean) @ self.projection
         return np.concatenate([spectrum, tone[:, None], voiced[:, None] * _VOICING_WEIGHT], axis=1)
 
+    def sounds(self) -> Float32:
+        """[K, 162] what each centroid stands for, alike in all languages: log-mel as `log_mel` gives it, octaves above
+        the voice's middle, voicing."""
+        axes = self.projection / np.square(self.projection).sum(
+            0
+        )  # orthogonal columns: back from the components
+        mels = self.centroids[:, :_NUM_COMPONENTS] @ axes.T + self.mean
+        weights = np.float32([_PITCH_WEIGHT, _VOICING_WEIGHT])
+        return np.concatenate([mels, self.centroids[:, _NUM_COMPONENTS:] / weights], axis=1)
+
     def units_of(self, samples: npt.NDArray[Any]) -> list[int]:
         """Samples at 16 kHz, int16 or float -> one unit per whole 20 ms."""
         if len(samples) < UNIT_SAMPLES:
