@@ -10,13 +10,14 @@ does not reach the bound is left out by `engine.guards`.
 import argparse
 from collections import defaultdict
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from seamless_stream.audio.fbank import SAMPLE_RATE
-from seamless_stream.engine.guards import SHORT_S
+from seamless_stream.engine.guards import SHORT_S, mean_log_prob
 from seamless_stream.models.registry import load_model
 from seamless_stream.models.seamless_m4t.model import SeamlessM4T
 from tools.phrasebook import rooms
@@ -35,7 +36,7 @@ def items(work: Path, languages: tuple[str, ...], num_clips: int) -> Iterator[tu
             short = (
                 i for i in spoken(work, name, language, 10_000) if len(i.samples) <= SHORT_S * SAMPLE_RATE
             )
-            yield from ((name, item) for item, _ in zip(short, range(num_clips), strict=False))
+            yield from ((name, item) for item in islice(short, num_clips))
         if language in FOLDERS:
             yield from (("people", item) for item in human(language, num_clips))
         rng = np.random.default_rng(1)
@@ -59,11 +60,11 @@ def main() -> None:
     evaluation = Evaluation(model, options.work, options.clips, ())
     found: dict[str, list[float]] = defaultdict(list)
     for name, item in items(options.work, evaluation.languages, options.clips):
-        decoded = evaluation.from_speech(item, [item.language])[item.language]
+        decoded = evaluation.decode(evaluation.encode(item), item.language)
         said, wanted = plain(evaluation.text_of(decoded)), plain(item.text.get(item.language, ""))
         if said:  # silence is always right
             kind = name if name in NOISES else f"{name}, {'right' if said == wanted else 'wrong'}"
-            found[kind].append(float(np.log(np.maximum(decoded.probabilities, 1e-9)).mean()))
+            found[kind].append(mean_log_prob(decoded.probabilities))
         else:
             found[f"{name}, nothing made of it"].append(-np.inf)
     print("| what | number |" + "".join(f" {bound} |" for bound in BOUNDS))

@@ -5,6 +5,7 @@ Pure functions on hypotheses; committed tokens always stay. What forbids repeate
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -64,6 +65,11 @@ def limit_length(hypothesis: Hypothesis) -> Guarded:
     return _cut(hypothesis, keep, f"The decoder gave {num_tokens} tokens for {heard_s:.1f} s of sound.")
 
 
+def mean_log_prob(probabilities: Sequence[float]) -> float:
+    """Of a token; there must be one."""
+    return sum(math.log(max(p, 1e-9)) for p in probabilities) / len(probabilities)
+
+
 def doubt_short(hypothesis: Hypothesis, least_log_prob: float | None) -> Guarded:
     """Of a short segment nothing is believed that the decoder itself finds unlikely: a detector's false alarm is short,
     and decoders make words of it. `least_log_prob` is the checkpoint's (`Capabilities`); None: it never doubts.
@@ -72,7 +78,7 @@ def doubt_short(hypothesis: Hypothesis, least_log_prob: float | None) -> Guarded
     free = hypothesis.probabilities[hypothesis.num_committed : len(hypothesis.token_ids)]
     if least_log_prob is None or not is_short or not free:
         return Guarded(hypothesis)
-    log_prob = sum(math.log(max(p, 1e-9)) for p in free) / len(free)
+    log_prob = mean_log_prob(free)
     if log_prob >= least_log_prob:
         return Guarded(hypothesis)
     heard_s = hypothesis.heard_samples / SAMPLE_RATE

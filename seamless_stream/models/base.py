@@ -37,9 +37,7 @@ class Capabilities:
     sample_rate: int  # of the synthesized speech, Hz
     encoder_modes: tuple[EncoderMode, ...] = ()  # the default first; empty: hears only finished segments
     has_alignment: bool = False  # `Decoder.step` can say where it looks
-    least_log_prob: float | None = (
-        None  # mean of a token; what the decoder made of a false alarm is mostly below it
-    )
+    least_log_prob: float | None = None  # mean of a token: words made of a false alarm are mostly below it
     names_source: bool = False  # behind </s>, the decoder predicts the token of the language that is spoken
     streams_speech: bool = False  # `units` says how many units each token takes
     has_unit_search: bool = (

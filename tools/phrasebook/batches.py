@@ -166,9 +166,7 @@ class Batches:
         self.strength = 1.0  # of the augmentation
         self.favoured: frozenset[str] = frozenset()  # languages that are heard twice as often as the others
         self.num_targets = 1  # languages in which each clip is written
-        self.no_speech = (
-            0.0  # share of the clips that are noise or music instead, of which nothing is written
-        )
+        self.no_speech = 0.0  # share of the clips that are noise or music instead: nothing is written
         self.examples, self.phrases, self.text = examples, phrases, text
         self.rng = np.random.default_rng(seed)
         self.pool: list[list[Example]] = []

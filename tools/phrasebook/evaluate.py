@@ -100,20 +100,18 @@ class Evaluation:
             code for code in self.languages if (source, code) in self.pairs or (code, source) in self.pairs
         ]
 
-    def _decode(self, encoded: EncoderOutput, language: str, beams: int = 1) -> Decoded:
+    def decode(self, encoded: EncoderOutput, language: str, beams: int = 1) -> Decoded:
+        """What was heard or read, written in a language."""
         settings = replace(SETTINGS, beams=beams)
         return decode(self.model.decoder, encoded, self.model.prompt(language), settings)[0]
 
-    def from_speech(self, item: Item, languages: Sequence[str], beams: int = 1) -> dict[str, Decoded]:
-        """Transcript or translations of an utterance, by their language; it is encoded once."""
-        encoded = self.model.encode_speech([self.model.features(item.samples)])
-        return {language: self._decode(encoded, language, beams) for language in languages}
+    def encode(self, item: Item) -> EncoderOutput:
+        """An utterance, as every transcript and translation of it takes it."""
+        return self.model.encode_speech([self.model.features(item.samples)])
 
     def from_text(self, text: str, source: str, target: str) -> Decoded:
         """Translation of a text."""
-        return self._decode(
-            self.model.encode_text([self.model.tokenizer.encode_source(text, source)]), target
-        )
+        return self.decode(self.model.encode_text([self.model.tokenizer.encode_source(text, source)]), target)
 
     def heard(self, decoded: Decoded) -> str:
         """The language that the model says it hears."""
@@ -130,9 +128,9 @@ class Evaluation:
         for name in ("seen", "unseen"):
             for source in self.languages:
                 items = list(spoken(self.work, name, source, self.limit))
-                answers = [self.from_speech(item, [source, *self.targets(source)]) for item in items]
-                decoded = [answer[source] for answer in answers]
-                beamed = [self.from_speech(item, [source], BEAMS)[source] for item in items]
+                encoded = [self.encode(item) for item in items]
+                decoded = [self.decode(speech, source) for speech in encoded]
+                beamed = [self.decode(speech, source, BEAMS) for speech in encoded]
                 row: dict[str, Any] = {"set": name, "source": source, "clips": len(items)}
                 for figure, found in (("asr_wer", decoded), ("asr_beams_wer", beamed)):
                     row[figure] = word_error_rate(
@@ -142,7 +140,7 @@ class Evaluation:
                 for target in self.targets(source):
                     references = [i.text[target] for i in items]
                     texts = {
-                        "s2tt": [self.text_of(answer[target]) for answer in answers],
+                        "s2tt": [self.text_of(self.decode(speech, target)) for speech in encoded],
                         "t2tt": [self.text_of(self.from_text(i.text[source], source, target)) for i in items],
                     }
                     for task, said in texts.items():
@@ -163,7 +161,7 @@ class Evaluation:
         rows = []
         for language in (code for code in self.languages if code in FOLDERS):
             items = list(human(language, self.limit))
-            decoded = [self.from_speech(item, [language])[language] for item in items]
+            decoded = [self.decode(self.encode(item), language) for item in items]
             heard = [self.text_of(d) for d in decoded]
             row: dict[str, Any] = {"set": "human", "source": language, "clips": len(items)}
             row["asr_wer"] = word_error_rate([i.text[language] for i in items], heard)

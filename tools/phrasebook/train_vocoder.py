@@ -227,7 +227,7 @@ class Trainer:
         with replacing(self.folder / "state.pt") as path:
             torch.save({**state, "num_steps": self.num_steps, "seconds": self.seconds}, path)
         weights = dict(self.average.state_dict())
-        weights["units.weight"] = weights["units.weight"] + self.sounds @ self.average_lift.weight.detach().T
+        weights["units.weight"] = weights["units.weight"] + self.average_lift(self.sounds).detach()
         weights = {k: v.detach().cpu().contiguous() for k, v in weights.items()}
         with replacing(self.folder / "vocoder.safetensors") as path:
             save_file(weights, path)

@@ -127,9 +127,7 @@ class UnitModel:
     def sounds(self) -> Float32:
         """[K, 162] what each centroid stands for, alike in all languages: log-mel as `log_mel` gives it, octaves above
         the voice's middle, voicing."""
-        axes = self.projection / np.square(self.projection).sum(
-            0
-        )  # orthogonal columns: back from the components
+        axes = self.projection / np.square(self.projection).sum(0)  # its columns are orthogonal
         mels = self.centroids[:, :_NUM_COMPONENTS] @ axes.T + self.mean
         weights = np.float32([_PITCH_WEIGHT, _VOICING_WEIGHT])
         return np.concatenate([mels, self.centroids[:, _NUM_COMPONENTS:] / weights], axis=1)
