@@ -17,6 +17,11 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 
 
+def default_size() -> int:
+    """How many processes are fastest on this machine."""
+    return 1 if torch.cuda.is_available() else min(2, os.cpu_count() or 1)
+
+
 class Team:
     """This process's place in the team; the leader is the one that logs, checks and saves."""
 
@@ -35,6 +40,13 @@ class Team:
         votes = torch.tensor(int(opinion))
         dist.all_reduce(votes, dist.ReduceOp.MIN)
         return bool(votes)
+
+    def of_leader(self, value: float) -> float:
+        """What the leader has here, for all; float64."""
+        told = torch.tensor(value, dtype=torch.float64)
+        if self.size > 1:
+            dist.broadcast(told, 0)
+        return float(told)
 
     def average_gradients(self, parameters: Iterable[torch.nn.Parameter]) -> None:
         """Replace the gradients by the mean of everybody's; all must have them of the same parameters."""

@@ -28,7 +28,7 @@ from tools.phrasebook.files import cut_log, write_text
 from tools.phrasebook.held_out import checks
 from tools.phrasebook.recipe import LANGUAGES, NUM_PIECES, Text, read_phrases, train_tokenizer
 from tools.phrasebook.run_log import LOG_FILE, RECORD_FILE, note_start, plot, write_row
-from tools.phrasebook.team import Team, gathered
+from tools.phrasebook.team import Team, default_size, gathered
 from tools.phrasebook.trainer import Trainer
 from tools.phrasebook.widen import widen_tokenizer
 
@@ -160,8 +160,7 @@ def take_part(team: Team, options: argparse.Namespace, trainer: Trainer | None =
 
 def run(options: argparse.Namespace) -> int:
     """The exit status of the leader."""
-    if options.processes is None:
-        options.processes = 1 if torch.cuda.is_available() else min(2, os.cpu_count() or 1)
+    options.processes = options.processes or default_size()
     if options.threads is None:
         options.threads = max(1, (os.cpu_count() or 1) // options.processes)
     torch.set_num_threads(options.threads)

@@ -12,7 +12,11 @@ import copy
 import csv
 import json
 import math
+import os
+import signal
+import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -30,6 +34,7 @@ from tools.phrasebook.earlier import Earlier
 from tools.phrasebook.files import cut_log, fingerprint, replacing, save_arrays
 from tools.phrasebook.recipe import LANGUAGES
 from tools.phrasebook.shards import ClipSet
+from tools.phrasebook.team import Team, default_size, gathered
 from tools.phrasebook.units import NUM_UNITS, UNIT_SAMPLES, levelled, load_units, units_path
 from tools.phrasebook.vocoder_losses import Discriminators, SpectralLoss, fool_loss, judge_loss
 
@@ -49,7 +54,7 @@ FIELDS: Final[dict[str, Any]] = {
 SPEAKER: Final = 0
 CROP_UNITS: Final = 32
 EDGE_UNITS: Final = 2  # on either side of a crop: not counted, the generator lacks what is beside them
-BATCH: Final = 2
+BATCH: Final = 2  # of each process
 GUESSED_SHARE: Final = 0.6
 JUDGED_SAMPLES: Final = 6_400  # of each crop; judging is dearer than speaking
 EMA: Final = 0.995
@@ -169,8 +174,9 @@ def all_sounds(work: Path) -> Tensor:
 class Trainer:
     """The state of a training run and its one step."""
 
-    def __init__(self, work: Path, device: torch.device, sounds: Tensor) -> None:
+    def __init__(self, work: Path, device: torch.device, sounds: Tensor, team: Team | None = None) -> None:
         """`sounds` [NUM_UNITS, F] as of `all_sounds`."""
+        self.team = team or Team()
         self.sounds = sounds.to(device)
         self.lift = torch.nn.Linear(sounds.shape[1], FIELDS["unit_embed_dim"], bias=False).to(device)
         self.average_lift = copy.deepcopy(self.lift)
@@ -249,6 +255,7 @@ class Trainer:
             self.judge_optimizer.zero_grad()
             judge = judge_loss(self.judges(real[:, heard]), self.judges(made[:, heard].detach()))
             judge.backward()
+            self.team.average_gradients(self.judges.parameters())
             self.judge_optimizer.step()
             losses["judge"] = float(judge.detach())
         loss, mel = self.spectral(made, real)
@@ -263,6 +270,7 @@ class Trainer:
             losses |= {"fooled": float(fooled.detach()), "matched": float(matched.detach())}
         self.optimizer.zero_grad()
         loss.backward()
+        self.team.average_gradients([*self.vocoder.parameters(), self.lift.weight])
         torch.nn.utils.clip_grad_norm_(self.vocoder.parameters(), CLIP_NORM)
         self.optimizer.step()
         self._follow()
@@ -292,7 +300,7 @@ def draw(log: Path, picture: Path) -> None:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    rows = list(csv.DictReader(log.open()))
+    rows = list(csv.DictReader(log.read_text().splitlines()))
     figure, axes = plt.subplots(1, 2, figsize=(9, 3))
     for axis, names in zip(axes, (("mel",), ("fooled", "matched", "judge")), strict=True):
         for name in names:
@@ -304,22 +312,27 @@ def draw(log: Path, picture: Path) -> None:
     plt.close(figure)
 
 
-def train(trainer: Trainer, sets: list[UnitClips], minutes: float, warm_minutes: float) -> None:
-    """Until the run, earlier parts counted in, has taken `minutes`."""
-    rng = np.random.default_rng(1000 + trainer.num_steps)
+def train(
+    trainer: Trainer, sets: list[UnitClips], minutes: float, warm_minutes: float, stop: Sequence[int] = ()
+) -> None:
+    """Until the run, earlier parts counted in, has taken `minutes`, or until `stop` is not empty."""
+    team = trainer.team
+    rng = np.random.default_rng((1000 + trainer.num_steps, team.rank))
     log = trainer.folder / "log.csv"
-    if not log.exists():
+    if team.is_leader and not log.exists():
         log.write_text(",".join(COLUMNS) + "\n")
     sums: dict[str, float] = {}
     since = 0
     saved = last = time.monotonic()
-    while trainer.seconds < minutes * 60:
+    while team.agrees(not stop and trainer.seconds < minutes * 60):
         past = trainer.seconds / 60
         rate = learning_rate(past, warm_minutes, minutes)
         losses = trainer.step(batches(sets, rng), rate, adversarial=past >= warm_minutes)
         now = time.monotonic()
-        trainer.seconds += now - last
+        trainer.seconds = team.of_leader(trainer.seconds + now - last)  # the rate depends on it
         last = now
+        if not team.is_leader:
+            continue
         since += 1
         sums = {name: sums.get(name, 0.0) + value for name, value in losses.items()}
         if since == 50:
@@ -333,11 +346,45 @@ def train(trainer: Trainer, sets: list[UnitClips], minutes: float, warm_minutes:
             trainer.save()
             draw(log, trainer.folder / "curves.png")
             saved = time.monotonic()
-    trainer.save()
-    draw(log, trainer.folder / "curves.png")
+    if team.is_leader:
+        trainer.save()
+        draw(log, trainer.folder / "curves.png")
 
 
-def main() -> None:
+def read_sets(options: argparse.Namespace) -> list[UnitClips]:
+    """What the options say to learn from, of all languages."""
+    sets = [encode_set(options.work, options.set, language, options.clips) for language in LANGUAGES]
+    if not options.guessed:
+        return sets
+    return [
+        replace(clips, guessed=read_units(guessed_path(options.work, options.set, language)))
+        for clips, language in zip(sets, LANGUAGES, strict=True)
+    ]
+
+
+def take_part(team: Team, options: argparse.Namespace, sets: list[UnitClips] | None = None) -> int:
+    """Train as one of the team; the exit status: 0, or what says by which signal it was stopped before its end."""
+    stop: list[int] = []
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, _: stop.append(number))
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // team.size))
+    torch.manual_seed(1)  # all begin with the same weights
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    trainer = Trainer(options.work, device, all_sounds(options.work), team)
+    if options.start_from and not trainer.num_steps:
+        trainer.start_from(Earlier(options.start_from))
+    train(trainer, sets or read_sets(options), options.minutes, options.warm_minutes, stop)
+    return 128 + stop[0] if stop and trainer.seconds < options.minutes * 60 else 0
+
+
+def run(options: argparse.Namespace) -> int:
+    """The exit status of the leader."""
+    sets = read_sets(options)  # the others find all encoded
+    with gathered(options.processes or default_size(), take_part, options) as team:
+        return take_part(team, options, sets)
+
+
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, default=DEFAULT_WORK)
     parser.add_argument("--set", default="target")
@@ -348,22 +395,9 @@ def main() -> None:
         "--guessed", action="store_true", help="learn from the units that train_t2u wrote, too"
     )
     parser.add_argument("--start-from", type=Path, help="an earlier checkpoint; its judges are not kept")
-    parser.add_argument("--threads", type=int, default=1)
-    args = parser.parse_args()
-    torch.set_num_threads(args.threads)
-    torch.manual_seed(1)
-    sets = [encode_set(args.work, args.set, language, args.clips) for language in LANGUAGES]
-    if args.guessed:
-        sets = [
-            replace(clips, guessed=read_units(guessed_path(args.work, args.set, language)))
-            for clips, language in zip(sets, LANGUAGES, strict=True)
-        ]
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    trainer = Trainer(args.work, device, all_sounds(args.work))
-    if args.start_from and not trainer.num_steps:
-        trainer.start_from(Earlier(args.start_from))
-    train(trainer, sets, args.minutes, args.warm_minutes)
+    parser.add_argument("--processes", type=int, help="that share each batch; default: 2, with a GPU 1")
+    return run(parser.parse_args())
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
