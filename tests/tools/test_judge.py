@@ -31,6 +31,18 @@ from tools.phrasebook import judge
             "deu",
         ),
         ("1990 geboren", "neunzehnhundertneunzig geboren", "deu"),
+        ("Am 22. Oktober, nicht der 3. März", "Am zweiundzwanzigsten Oktober, nicht der dritte März", "deu"),
+        (
+            "Mein 16-jähriger Sohn, 4000 m, 5 km",
+            "Mein sechzehnjähriger Sohn, viertausend Meter, fünf Kilometer",
+            "deu",
+        ),
+        ("Die Straße ist groß", "Die Strasse ist gross", "deu"),
+        ("À 4 000 mètres, 21 km", "À quatre mille mètres, vingt et un kilomètres", "fra"),
+        ("La soeur", "La sœur", "fra"),
+        ("5 km del centro", "cinco kilómetros del centro", "spa"),
+        ("The 22nd of May, the 3rd, the 11th", "The twenty-second of May, the third, the eleventh", "eng"),
+        ("500 meters from the theater", "five hundred metres from the theatre", "eng"),
         ("¿Cómo está? Son 21.", "como esta son veintiuno", "spa"),
         ("Zimmer 007, 12345", "Zimmer null null sieben eins zwei drei vier fünf", "deu"),
     ],
@@ -43,6 +55,8 @@ def test_figures_are_what_was_said(heard: str, wanted: str, language: str) -> No
 def test_a_wrong_price_is_an_error() -> None:
     assert judge.word_error_rate(["It's twelve dollars."], ["It's €12."], "eng") == pytest.approx(1 / 3)
     assert judge.word_error_rate(["It's twelve dollars."], ["It's 12."], "eng") == pytest.approx(1 / 3)
+    assert judge.word_error_rate(["der zweite Mai"], ["der 3. Mai"], "deu") == pytest.approx(1 / 3)
+    assert judge.word_error_rate(["vingt-deux octobre"], ["20 de octobre"], "fra") == pytest.approx(1 / 3)
 
 
 def test_word_error_rate_counts_edits() -> None:

@@ -35,6 +35,15 @@ FILES: Final = ("config.json", "tokenizer.json", "vocabulary.txt")
 SHORT_CODES: Final = {"eng": "en", "spa": "es", "fra": "fr", "deu": "de"}
 
 SAMPLE_RATE: Final = 16_000
+BRITISH: Final = {  # the grammar's spelling of what the listener spells as Americans do
+    "meters": "metres",
+    "kilometers": "kilometres",
+    "center": "centre",
+    "theater": "theatre",
+    "neighbor": "neighbour",
+    "canceled": "cancelled",
+    "gray": "grey",
+}
 _WINDOW_S: Final = 26.0  # Whisper hears 30 s at once; the rest is margin
 _GAP_S: Final = 1.0  # of silence between joined clips
 _LEVEL_RMS: Final = 0.08
@@ -122,11 +131,12 @@ def transcribe(
 
 
 def comparable(text: str, language: str) -> list[str]:
-    """Words without case, punctuation and accents; figures written out."""
+    """Words without case, punctuation and accents; figures written out, one spelling of those that have two."""
     text = said(text.lower(), language).replace("'", "").replace("a.m.", "am").replace("p.m.", "pm")
-    text = unicodedata.normalize("NFD", text.lower())
+    text = unicodedata.normalize("NFD", text.casefold().replace("œ", "oe"))
     text = "".join(c for c in text if unicodedata.category(c) != "Mn")
-    return re.sub(r"[^\w]+|_", " ", text).split()
+    words = re.sub(r"[^\w]+|_", " ", text).split()
+    return [BRITISH.get(word, word) for word in words] if language == "eng" else words
 
 
 def distance(wanted: Sequence[str], heard: Sequence[str]) -> int:
