@@ -12,7 +12,6 @@ import copy
 import csv
 import json
 import math
-import os
 import signal
 import sys
 import time
@@ -367,7 +366,7 @@ def take_part(team: Team, options: argparse.Namespace, sets: list[UnitClips] | N
     stop: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, _: stop.append(number))
-    torch.set_num_threads(max(1, (os.cpu_count() or 1) // team.size))
+    torch.set_num_threads(1)  # a second one brings a tenth, and hours where another program wants its core
     torch.manual_seed(1)  # all begin with the same weights
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     trainer = Trainer(options.work, device, all_sounds(options.work), team)
