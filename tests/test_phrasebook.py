@@ -66,10 +66,17 @@ def test_chunks_of_the_encoder_are_exact(phrasebook: SeamlessM4T) -> None:
 
 
 @pytest.mark.parametrize(
-    "text, translation",
-    [("Good morning.", "Buenos días."), ("It is a quarter past nine.", "Son las nueve y cuarto.")],
+    "source, text, target, translation",
+    [
+        ("english", "Good morning.", "spanish", "Buenos días."),
+        ("english", "It is a quarter past nine.", "spanish", "Son las nueve y cuarto."),
+        ("spanish", "Buenos días.", "french", "Bonjour."),
+        ("french", "Où est la gare?", "german", "Wo ist der Bahnhof?"),
+        ("german", "Guten Morgen.", "english", "Good morning."),
+    ],
 )
-def test_translates_the_phrasebook(phrasebook: SeamlessM4T, text: str, translation: str) -> None:
-    translator = Translator(phrasebook)
-    result = translator.translate(text=text, source_language="english", target_language="spanish")
+def test_translates_the_phrasebook(
+    phrasebook: SeamlessM4T, source: str, text: str, target: str, translation: str
+) -> None:
+    result = Translator(phrasebook).translate(text=text, source_language=source, target_language=target)
     assert result.text == translation

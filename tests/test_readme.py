@@ -72,7 +72,7 @@ def test_the_demo_makes_speech_and_subtitles(tmp_path: Path) -> None:
         [sys.executable, str(ROOT / "tools" / "demo.py"), "--pace", "fast", "--output", str(tmp_path)], ROOT
     )
     assert done.returncode == 0, done.stderr
-    for name in ("english-to-spanish", "spanish-to-english"):
+    for name in ("english-to-spanish", "spanish-to-german", "german-to-french", "french-to-english"):
         assert (tmp_path / f"{name}.wav").stat().st_size > 16_000 * 2
         assert "-->" in (tmp_path / f"{name}.srt").read_text(encoding="utf-8")
     assert "models pull v2-large" in done.stdout

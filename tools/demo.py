@@ -1,4 +1,4 @@
-"""The main job on real speech: two shipped recordings go through `seamless-stream live`, as a microphone would.
+"""The main job on real speech: four shipped recordings go through `seamless-stream live`, as a microphone would.
 
     python tools/demo.py [--pace fast]
 
@@ -13,7 +13,7 @@ from seamless_stream.cli import main as seamless_stream
 
 ROOT = Path(__file__).parent.parent
 SAMPLES = ROOT / "seamless_stream" / "checkpoints" / "samples"
-RECORDINGS = (("english", "spanish"), ("spanish", "english"))
+RECORDINGS = (("english", "spanish"), ("spanish", "german"), ("german", "french"), ("french", "english"))
 
 
 def main() -> int:
