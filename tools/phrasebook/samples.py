@@ -24,15 +24,11 @@ NOISE_RMS = 0.0005
 
 
 def choose(clips: ClipSet, texts: dict[str, str]) -> list[int]:
-    """Voices in turn, sentences of middling length, in the order of the set."""
-    voices: dict[str, list[int]] = {}
-    for index in clips.saying(texts):
-        if MIN_WORDS <= len(texts[clips.keys[index]].split()) <= MAX_WORDS:
-            voices.setdefault(clips.voices[index], []).append(index)
-    turns = [
-        indices[turn] for turn in range(NUM_SENTENCES) for indices in voices.values() if turn < len(indices)
-    ]
-    return turns[:NUM_SENTENCES]
+    """Sentences of middling length in the order of the set: each voice once, the rest as often as it is in the set."""
+    found = [i for i in clips.saying(texts) if MIN_WORDS <= len(texts[clips.keys[i]].split()) <= MAX_WORDS]
+    firsts = list({clips.voices[i]: i for i in reversed(found)}.values())
+    others = [i for i in found if i not in firsts]
+    return sorted((firsts + others)[:NUM_SENTENCES])
 
 
 def join(clips: ClipSet, chosen: list[int], rng: np.random.Generator) -> tuple[np.ndarray, list[float]]:
