@@ -46,3 +46,11 @@ def test_minutes_that_have_passed_are_not_trained_again(
     monkeypatch.setattr(trainer, "check", lambda batch: "")
     train(trainer, [], [], 1.5, {"a": 2})
     assert trainer.num_steps == 30
+
+
+def test_who_is_told_to_stop_saves_and_trains_no_more(stopped: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer = Trainer(stopped, NOTHING, "one")
+    monkeypatch.setattr(trainer, "check", lambda batch: "")
+    trainer.seconds = 91.0
+    train(trainer, [], [], 60.0, {"a": 2}, stop=[15])
+    assert (trainer.num_steps, Trainer(stopped, NOTHING, "one").seconds) == (30, 91.0)

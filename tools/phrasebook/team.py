@@ -1,10 +1,11 @@
 """Several processes of one machine that train one network: each takes a part of the batch, all the mean gradient.
 
 Much of a training step uses one core however many threads torch has: augmenting, CTC, small operations. Knows torch's
-`distributed` and the moment of the start; nothing of networks and losses.
+`distributed` and the moments of start and stop; nothing of networks and losses.
 """
 
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
@@ -15,6 +16,14 @@ from typing import Any
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
+
+
+def asked_to_stop() -> list[int]:
+    """The signals that have asked this process to stop; from now on they do nothing else."""
+    asked: list[int] = []
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, _: asked.append(number))
+    return asked
 
 
 def default_size() -> int:

@@ -12,7 +12,6 @@ own.
 import argparse
 import json
 import os
-import signal
 import sys
 import time
 from pathlib import Path
@@ -28,7 +27,7 @@ from tools.phrasebook.files import cut_log, write_text
 from tools.phrasebook.held_out import checks
 from tools.phrasebook.recipe import LANGUAGES, NUM_PIECES, Text, read_phrases, train_tokenizer
 from tools.phrasebook.run_log import LOG_FILE, RECORD_FILE, note_start, plot, write_row
-from tools.phrasebook.team import Team, default_size, gathered
+from tools.phrasebook.team import Team, asked_to_stop, default_size, gathered
 from tools.phrasebook.trainer import Trainer
 from tools.phrasebook.widen import widen_tokenizer
 
@@ -151,9 +150,7 @@ def take_part(team: Team, options: argparse.Namespace, trainer: Trainer | None =
     batches = Batches([], read_all_phrases(options.work), trainer.text, seed)
     batches.strength, batches.favoured = options.augment, frozenset(options.favour)
     batches.num_targets, batches.no_speech = options.targets, options.no_speech
-    stop: list[int] = []
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda number, _: stop.append(number))
+    stop = asked_to_stop()
     train(options, trainer, batches, stop)
     return 128 + stop[0] if stop and trainer.progress.step < options.steps else 0
 

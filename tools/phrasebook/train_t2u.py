@@ -8,8 +8,9 @@ weights, architecture fields, the character table and what it guesses for the vo
 import argparse
 import json
 import math
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -37,6 +38,7 @@ from tools.phrasebook.earlier import Earlier
 from tools.phrasebook.export import generation_json
 from tools.phrasebook.files import fingerprint, replacing
 from tools.phrasebook.recipe import CONFIG, LANGUAGES, Text, read_phrases
+from tools.phrasebook.team import asked_to_stop
 from tools.phrasebook.train_vocoder import encode_set, guessed_path, write_units
 from tools.phrasebook.units import NUM_UNITS, load_units, neighbours, units_path
 
@@ -363,12 +365,16 @@ def train(
     held_out: list[Sentence],
     minutes: float,
     table: dict[str, int],
+    stop: Sequence[int] = (),
 ) -> None:
-    """Until the run, earlier parts counted in, has taken `minutes`; the rate falls to nothing at the end."""
+    """Until the run, earlier parts counted in, has taken `minutes`, or until `stop` is not empty.
+
+    The rate falls to nothing at the end.
+    """
     batches = shuffled(sentences, seed=1000 + trainer.num_steps)
     sums = np.zeros(3)
     last = saved = time.monotonic()
-    while (part := trainer.seconds / (60 * minutes)) < 1:
+    while not stop and (part := trainer.seconds / (60 * minutes)) < 1:
         warm = min(1.0, (trainer.num_steps + 1) / WARM_STEPS)
         sums += trainer.step(
             next(batches), trainer.peak * warm * max(0.02, 0.5 * (1 + math.cos(math.pi * part)))
@@ -388,7 +394,8 @@ def train(
     print(trainer.check(held_out), flush=True)
 
 
-def main() -> None:
+def main() -> int:
+    """The exit status: 0, or what says by which signal it was stopped before its end."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, default=DEFAULT_WORK)
     parser.add_argument(
@@ -411,11 +418,15 @@ def main() -> None:
     trainer = Trainer(args.work / "t2u", wanted_units(args.work), learnt)
     if args.start_from and trainer.is_fresh:
         trainer.start_from(Earlier(args.start_from), corpus.tables.char_to_id)
-    train(trainer, sentences, held_out, args.minutes, corpus.tables.char_to_id)
+    stop = asked_to_stop()
+    train(trainer, sentences, held_out, args.minutes, corpus.tables.char_to_id, stop)
     model = trainer.averaged()
     for language, found in zip(LANGUAGES, by_language, strict=True):
+        if stop:
+            return 128 + stop[0]
         write_guesses(model, args.work, args.set, language, found)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -12,7 +12,6 @@ import copy
 import csv
 import json
 import math
-import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -33,7 +32,7 @@ from tools.phrasebook.earlier import Earlier
 from tools.phrasebook.files import cut_log, fingerprint, replacing, save_arrays
 from tools.phrasebook.recipe import LANGUAGES
 from tools.phrasebook.shards import ClipSet
-from tools.phrasebook.team import Team, default_size, gathered
+from tools.phrasebook.team import Team, asked_to_stop, default_size, gathered
 from tools.phrasebook.units import NUM_UNITS, UNIT_SAMPLES, levelled, load_units, units_path
 from tools.phrasebook.vocoder_losses import Discriminators, SpectralLoss, fool_loss, judge_loss
 
@@ -363,9 +362,7 @@ def read_sets(options: argparse.Namespace) -> list[UnitClips]:
 
 def take_part(team: Team, options: argparse.Namespace, sets: list[UnitClips] | None = None) -> int:
     """Train as one of the team; the exit status: 0, or what says by which signal it was stopped before its end."""
-    stop: list[int] = []
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda number, _: stop.append(number))
+    stop = asked_to_stop()
     torch.set_num_threads(1)  # a second one brings a tenth, and hours where another program wants its core
     torch.manual_seed(1)  # all begin with the same weights
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
