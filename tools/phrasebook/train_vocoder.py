@@ -363,9 +363,8 @@ def read_sets(options: argparse.Namespace) -> list[UnitClips]:
 def take_part(team: Team, options: argparse.Namespace, sets: list[UnitClips] | None = None) -> int:
     """Train as one of the team; the exit status: 0, or what says by which signal it was stopped before its end."""
     stop = asked_to_stop()
-    torch.set_num_threads(
-        1
-    )  # a second one saves a tenth, or takes 20 times as long beside another busy program
+    # a second thread saves a tenth, or takes 20 times as long beside another busy program
+    torch.set_num_threads(1)
     torch.manual_seed(1)  # all begin with the same weights
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     trainer = Trainer(options.work, device, all_sounds(options.work), team)
