@@ -61,9 +61,8 @@ def test_all_of_a_team_have_the_same_weights_after_steps_on_different_crops(tmp_
     alone = new_trainer(tmp_path / "alone", Team())
     fresh = alone.vocoder.state_dict()
     assert any(not torch.equal(first[f"vocoder.{name}"], fresh[name]) for name in fresh)
-    assert [path.parent.parent.name for path in tmp_path.glob("*/vocoder/state.pt")] == [
-        "0"
-    ]  # the leader saves
+    # the leader saves
+    assert [path.parent.parent.name for path in tmp_path.glob("*/vocoder/state.pt")] == ["0"]
 
 
 def test_who_is_told_to_stop_saves_what_it_has_learnt(tmp_path: Path) -> None:
