@@ -404,6 +404,9 @@ def main() -> int:
     parser.add_argument("--set", default="target")
     parser.add_argument("--clips", type=int, help="of each language")
     parser.add_argument("--minutes", type=float, default=12.0, help="in all")
+    parser.add_argument(
+        "--favour", nargs="+", choices=LANGUAGES, default=(), help="speak these twice as often"
+    )
     parser.add_argument("--start-from", type=Path, help="an earlier checkpoint")
     args = parser.parse_args()
     torch.set_num_threads(1)
@@ -412,7 +415,11 @@ def main() -> int:
     by_language = [corpus.sentences(language) for language in LANGUAGES]
     num_held_out = [min(HELD_OUT, len(found) // 4) for found in by_language]
     held_out = [s for found, n in zip(by_language, num_held_out, strict=True) for s in found[:n]]
-    sentences = [s for found, n in zip(by_language, num_held_out, strict=True) for s in found[n:]]
+    sentences = [
+        s
+        for language, found, n in zip(LANGUAGES, by_language, num_held_out, strict=True)
+        for s in found[n:] * (1 + (language in args.favour))
+    ]
     print(f"{len(sentences)} sentences, {len(held_out)} held out", flush=True)
     learnt = fingerprint((args.main or args.work) / "main" / "weights.safetensors")
     trainer = Trainer(args.work / "t2u", wanted_units(args.work), learnt)

@@ -350,14 +350,14 @@ def train(
 
 
 def read_sets(options: argparse.Namespace) -> list[UnitClips]:
-    """What the options say to learn from, of all languages."""
-    sets = [encode_set(options.work, options.set, language, options.clips) for language in LANGUAGES]
-    if not options.guessed:
-        return sets
-    return [
-        replace(clips, guessed=read_units(guessed_path(options.work, options.set, language)))
-        for clips, language in zip(sets, LANGUAGES, strict=True)
-    ]
+    """What the options say to learn from: the clips of all languages, those of favoured ones twice."""
+    sets = []
+    for language in LANGUAGES:
+        clips = encode_set(options.work, options.set, language, options.clips)
+        if options.guessed:
+            clips = replace(clips, guessed=read_units(guessed_path(options.work, options.set, language)))
+        sets += [clips] * (1 + (language in options.favour))
+    return sets
 
 
 def take_part(team: Team, options: argparse.Namespace, sets: list[UnitClips] | None = None) -> int:
@@ -390,6 +390,9 @@ def main() -> int:
     parser.add_argument("--warm-minutes", type=float, default=25.0)
     parser.add_argument(
         "--guessed", action="store_true", help="learn from the units that train_t2u wrote, too"
+    )
+    parser.add_argument(
+        "--favour", nargs="+", choices=LANGUAGES, default=(), help="speak these twice as often"
     )
     parser.add_argument("--start-from", type=Path, help="an earlier checkpoint; its judges are not kept")
     parser.add_argument("--processes", type=int, help="that share each batch; default: 2, with a GPU 1")
