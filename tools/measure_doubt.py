@@ -22,8 +22,9 @@ from seamless_stream.models.registry import load_model
 from seamless_stream.models.seamless_m4t.model import SeamlessM4T
 from tools.phrasebook import rooms
 from tools.phrasebook.corpus import DEFAULT_WORK
-from tools.phrasebook.evaluate import BUNDLED, Evaluation, Item, human, plain, spoken
+from tools.phrasebook.evaluate import Evaluation, Item, human, plain, spoken
 from tools.phrasebook.human import FOLDERS
+from tools.phrasebook.recipe import BUNDLED
 
 BOUNDS = (-0.3, -0.4, -0.45, -0.5, -0.6, -0.8)
 NOISES = {"noise": rooms.noise, "music": rooms.music}

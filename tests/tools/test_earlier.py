@@ -7,8 +7,7 @@ import torch
 from safetensors.torch import load_file
 
 from tools.phrasebook.earlier import Earlier
-from tools.phrasebook.evaluate import BUNDLED
-from tools.phrasebook.recipe import LANGUAGES, NUM_PIECES, OFFSET, Text
+from tools.phrasebook.recipe import BUNDLED, LANGUAGES, NUM_PIECES, OFFSET, Text
 from tools.phrasebook.train import make_tokenizer
 from tools.phrasebook.train_t2u import FREE_UNITS, Wanted, character_table
 from tools.phrasebook.train_t2u import Trainer as UnitTrainer

@@ -8,9 +8,8 @@ import torch
 from seamless_stream.models.checkpoint import resolve
 from seamless_stream.models.seamless_m4t.model import capabilities
 from tools.phrasebook.earlier import Earlier
-from tools.phrasebook.evaluate import BUNDLED
 from tools.phrasebook.export import SPEAKERS, with_one_voice, write
-from tools.phrasebook.recipe import CONFIG, LANGUAGES, Text
+from tools.phrasebook.recipe import BUNDLED, CONFIG, LANGUAGES, Text
 from tools.phrasebook.run_log import LOG_FILE, note_start
 from tools.phrasebook.train import make_tokenizer
 from tools.phrasebook.trainer import Trainer

@@ -12,7 +12,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+import seamless_stream
+from seamless_stream.models.seamless_m4t.config import SPECIAL_UNITS
 from tools.phrasebook import align, units
+from tools.phrasebook.recipe import LANGUAGES
 from tools.phrasebook.shards import ClipSet, ClipWriter
 from tools.phrasebook.train_t2u import Wanted
 from tools.phrasebook.train_vocoder import (
@@ -168,3 +171,22 @@ def test_vocoder_speaks_one_unit_for_20_ms() -> None:
     vocoder = new_vocoder().eval()
     with torch.inference_mode():
         assert vocoder(torch.tensor([[1, 900, 3, 3, 17]]), 1, 0).shape == (1, 5 * units.UNIT_SAMPLES)
+
+
+def test_the_bundled_checkpoint_speaks_the_units_of_its_inventories() -> None:
+    """What it says is heard as the units it meant, now and then as a neighbour; by another inventory, never."""
+    translator = seamless_stream.load("phrasebook")
+    for language in LANGUAGES:
+        source, text = (
+            ("spa", "¿Dónde está el hotel?") if language == "eng" else ("eng", "Where is the hotel?")
+        )
+        result = translator.translate(
+            text=text, source_language=source, target_language=language, task="t2st"
+        )
+        said = np.array(result.unit_ids) - SPECIAL_UNITS
+        heard = {
+            code: units.load_units(units.bundled_path(code)).units_of(result.speech) for code in LANGUAGES
+        }
+        assert np.mean(said == heard[language]) > 0.15
+        for code in set(LANGUAGES) - {language}:
+            assert np.mean(said % units.LANGUAGE_UNITS == np.array(heard[code]) % units.LANGUAGE_UNITS) < 0.05

@@ -14,10 +14,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tools.phrasebook.corpus import DEFAULT_WORK
+from tools.phrasebook.recipe import BUNDLED
 
 SETS = ("target", "train1", "seen", "unseen", "target_heldout", "train2", "answers", "train3")
 MINUTES = ("vocoder_minutes", "guessed_minutes", "t2u_minutes")  # that can be chosen
-OUTPUT = Path(__file__).parents[2] / "seamless_stream" / "checkpoints" / "phrasebook"
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def main() -> None:
     chosen = {name: value for name in ("steps", *MINUTES) if (value := getattr(options, name)) is not None}
     if options.rehearse and (chosen or options.output):
         parser.error("--rehearse has its own steps, minutes and output: leave these options out")
-    scale, work, output = replace(standard, **chosen), options.work, options.output or OUTPUT
+    scale, work, output = replace(standard, **chosen), options.work, options.output or BUNDLED
     if options.rehearse:
         scale, work = REHEARSAL, work / "rehearsal"
         output = work / "checkpoint"

@@ -34,10 +34,9 @@ from seamless_stream.settings import DecodingSettings
 from tools.phrasebook.corpus import DEFAULT_WORK
 from tools.phrasebook.files import write_text
 from tools.phrasebook.human import FOLDERS, missing_packages, spoken_words
-from tools.phrasebook.recipe import read_phrases
+from tools.phrasebook.recipe import BUNDLED, read_phrases
 from tools.phrasebook.shards import ClipSet, read_index
 
-BUNDLED = Path(__file__).parents[2] / "seamless_stream" / "checkpoints" / "phrasebook"
 PAIRS = ("eng-spa", "eng-fra", "eng-deu", "spa-fra")
 SETTINGS = DecodingSettings(max_new_tokens=48)
 BEAMS = 5  # with which Meta decodes

@@ -4,7 +4,8 @@
 
 Takes `main/weights.safetensors`, `t2u/t2u.safetensors` and `vocoder/vocoder.safetensors`. Weights are stored as float16
 (half the size); `config.json` says float32, which is what both loaders then compute in. With `--text-only` it takes the
-first alone: what the main network has learnt can be measured, kept and gone on from before it can speak.
+first alone: what the main network has learnt can be measured, kept and gone on from before it can speak. Where
+the bundled checkpoint is written, the inventories of its units are kept, too (`units`).
 """
 
 import argparse
@@ -26,9 +27,10 @@ from seamless_stream.models.seamless_m4t.network import Network
 from seamless_stream.models.seamless_m4t.weights import to_theirs
 from tools.phrasebook.corpus import DEFAULT_WORK
 from tools.phrasebook.prefixes import HEADS
-from tools.phrasebook.recipe import CONFIG, LANGUAGES, OFFSET, Text, with_speech
+from tools.phrasebook.recipe import BUNDLED, CONFIG, LANGUAGES, OFFSET, Text, with_speech
 from tools.phrasebook.run_log import RECORD_FILE, record
 from tools.phrasebook.train_vocoder import SPEAKER
+from tools.phrasebook.units import keep
 
 POINTWISE = (
     "pointwise_conv1.weight",
@@ -188,6 +190,8 @@ def main() -> None:
     parser.add_argument("--text-only", action="store_true", help="the main network alone")
     options = parser.parse_args()
     write(options.output, options.work, text_only=options.text_only)
+    if options.output.resolve() == BUNDLED and not options.text_only:
+        keep(options.work)
 
 
 if __name__ == "__main__":

@@ -407,7 +407,9 @@ def main() -> int:
     parser.add_argument(
         "--favour", nargs="+", choices=LANGUAGES, default=(), help="speak these twice as often"
     )
-    parser.add_argument("--start-from", type=Path, help="an earlier checkpoint")
+    parser.add_argument(
+        "--start-from", type=Path, help="an earlier checkpoint; WORK must have its units (units --bundled)"
+    )
     args = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(1)

@@ -394,7 +394,11 @@ def main() -> int:
     parser.add_argument(
         "--favour", nargs="+", choices=LANGUAGES, default=(), help="speak these twice as often"
     )
-    parser.add_argument("--start-from", type=Path, help="an earlier checkpoint; its judges are not kept")
+    parser.add_argument(
+        "--start-from",
+        type=Path,
+        help="an earlier checkpoint; its judges are not kept, and WORK must have its units (units --bundled)",
+    )
     parser.add_argument("--processes", type=int, help="that share each batch; default: 2, with a GPU 1")
     return run(parser.parse_args())
 

@@ -1,7 +1,8 @@
 """Acoustic units of the target voices: one k-means cluster per 20 ms of speech, an inventory for each language.
 
-Knows the features (log-mel every 5 ms, pitch, voicing), how clusters are fitted and how samples become units. The
-fitted files stay in the work folder: what ships are only the models trained on their units.
+Knows the features (log-mel every 5 ms, pitch, voicing), how clusters are fitted and how samples become units. What
+ships are only the models trained on their units; the inventories that the bundled checkpoint speaks lie beside this
+file: with others, training that goes on from it would find that its units mean other sounds.
 """
 
 import argparse
@@ -139,13 +140,14 @@ class UnitModel:
         features = torch.from_numpy(self.features(levelled(samples)))
         return (nearest(features, torch.from_numpy(self.centroids)) + self.first).tolist()
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Path, dtype: npt.DTypeLike = np.float32) -> None:
+        """`load_units` computes in float32 whatever it is stored as."""
         save_arrays(
             path,
-            mean=self.mean,
-            projection=self.projection,
+            mean=self.mean.astype(dtype),
+            projection=self.projection.astype(dtype),
             octave=self.octave,
-            centroids=self.centroids,
+            centroids=self.centroids.astype(dtype),
             first=self.first,
         )
 
@@ -158,9 +160,10 @@ def units_path(work: Path, language: str) -> Path:
 def load_units(path: Path) -> UnitModel:
     """A fitted inventory."""
     with np.load(path) as data:
-        return UnitModel(
-            data["mean"], data["projection"], float(data["octave"]), data["centroids"], int(data["first"])
+        mean, projection, centroids = (
+            data[name].astype(np.float32) for name in ("mean", "projection", "centroids")
         )
+        return UnitModel(mean, projection, float(data["octave"]), centroids, int(data["first"]))
 
 
 def nearest(features: Tensor, centroids: Tensor) -> Tensor:
@@ -206,6 +209,29 @@ def fit(clips: list[Float32], count: int, first: int = 0, seed: int = 1) -> Unit
     return UnitModel(model.mean, model.projection, model.octave, centroids.numpy(), first)
 
 
+def fit_language(work: Path, name: str, language: str) -> UnitModel:
+    """From the first clips of a set."""
+    started = time.monotonic()
+    speech = ClipSet(work / "speech" / name / language)
+    clips = [levelled(speech.samples(i)) for i in range(min(FIT_CLIPS, len(speech)))]
+    model = fit(clips, LANGUAGE_UNITS, first=LANGUAGES.index(language) * LANGUAGE_UNITS)
+    used = len({unit for x in clips[::10] for unit in model.units_of(x)})
+    seconds = time.monotonic() - started
+    print(f"{language}: {len(clips)} clips, {LANGUAGE_UNITS} units ({used} used in a tenth), {seconds:.0f} s")
+    return model
+
+
+def bundled_path(language: str) -> Path:
+    """Where the inventory that the bundled checkpoint speaks lies."""
+    return Path(__file__).parent / "inventories" / f"{language}.npz"
+
+
+def keep(work: Path) -> None:
+    """The inventories of a work folder become those of the bundled checkpoint."""
+    for language in LANGUAGES:
+        load_units(units_path(work, language)).save(bundled_path(language), np.float16)  # half the size
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, default=DEFAULT_WORK)
@@ -216,22 +242,21 @@ def main() -> None:
         action="store_true",
         help="also what is fitted already; vocoder and T2U must then begin anew",
     )
+    parser.add_argument(
+        "--bundled",
+        action="store_true",
+        help="take those that the bundled checkpoint speaks, to go on from it",
+    )
     args = parser.parse_args()
     torch.set_num_threads(1)
     for language in args.languages:
-        if units_path(args.work, language).exists() and not args.again:
+        path = units_path(args.work, language)
+        if path.exists() and not args.again:
             print(f"{language}: fitted already")
-            continue
-        started = time.monotonic()
-        speech = ClipSet(args.work / "speech" / args.set / language)
-        clips = [levelled(speech.samples(i)) for i in range(min(FIT_CLIPS, len(speech)))]
-        model = fit(clips, LANGUAGE_UNITS, first=LANGUAGES.index(language) * LANGUAGE_UNITS)
-        model.save(units_path(args.work, language))
-        used = len({unit for x in clips[::10] for unit in model.units_of(x)})
-        seconds = time.monotonic() - started
-        print(
-            f"{language}: {len(clips)} clips, {LANGUAGE_UNITS} units ({used} used in a tenth), {seconds:.0f} s"
-        )
+        elif args.bundled:
+            load_units(bundled_path(language)).save(path)
+        else:
+            fit_language(args.work, args.set, language).save(path)
 
 
 if __name__ == "__main__":
