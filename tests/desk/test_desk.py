@@ -272,7 +272,7 @@ def test_an_interruption_ends_listening_and_what_was_said_is_translated(pulse: P
     events = tmp_path / "es.jsonl"
     process = start("--source", "mic:virtmic", "--sink", events)
     wait_for(events, '"Session"', process)
-    pulse.say(read(SAMPLE)[RATE : 5 * RATE])
+    pulse.say(read(SAMPLE)[RATE:])  # five sentences: a busy sound server drops parts of them
     wait_for(events, '"Partial"', process)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=PATIENCE_S)
