@@ -240,7 +240,7 @@ def main() -> None:
     parser.add_argument(
         "--again",
         action="store_true",
-        help="also what is fitted already; vocoder and T2U must then begin anew",
+        help="also where there is an inventory already; vocoder and T2U must then begin anew",
     )
     parser.add_argument(
         "--bundled",
@@ -252,9 +252,10 @@ def main() -> None:
     for language in args.languages:
         path = units_path(args.work, language)
         if path.exists() and not args.again:
-            print(f"{language}: fitted already")
+            print(f"{language}: there is an inventory already; --again replaces it")
         elif args.bundled:
             load_units(bundled_path(language)).save(path)
+            print(f"{language}: that of the bundled checkpoint")
         else:
             fit_language(args.work, args.set, language).save(path)
 
