@@ -55,7 +55,7 @@ LIMITS = """## Limits, said plainly
 
 ```sh
 make phrasebook                         # everything, from the grammar to a card like this one
-python -m tools.phrasebook.evaluate     # the tables; `--limit` where they have fewer clips
+python -m tools.phrasebook.evaluate     # the tables
 ```
 
 `make phrasebook` trains {trained} together and from nothing, with `--steps {steps}` and otherwise the defaults of
