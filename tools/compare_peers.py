@@ -25,12 +25,11 @@ import yaml
 from seamless_stream.evaluation.corpus import Recording, read_corpus
 from seamless_stream.evaluation.plot import plot
 from seamless_stream.evaluation.results import LOG_NAME, Result, finish, latency_name, points
-from seamless_stream.models.checkpoint import resolve
+from seamless_stream.models.checkpoint import PHRASEBOOK_DIRECTORY, resolve
 from tools.kept import claim
 from tools.phrasebook.files import fingerprint
 
 ROOT = Path(__file__).resolve().parents[1]
-PHRASEBOOK = ROOT / "seamless_stream" / "checkpoints" / "phrasebook"
 
 
 @dataclass(frozen=True)
@@ -178,7 +177,9 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--limit", type=int)
     parser.add_argument("--to", default="spa", help="the checkpoint's code; default: spa")
-    parser.add_argument("--model", type=Path, default=PHRASEBOOK, help="default: the bundled phrasebook")
+    parser.add_argument(
+        "--model", type=Path, default=PHRASEBOOK_DIRECTORY, help="default: the bundled phrasebook"
+    )
     parser.add_argument(
         "--peers", help="the folder with simulstream and its transformers; none: it is left out"
     )

@@ -18,13 +18,13 @@ import torch
 
 from seamless_stream.audio.fbank import SAMPLE_RATE
 from seamless_stream.engine.guards import SHORT_S, mean_log_prob
+from seamless_stream.models.checkpoint import PHRASEBOOK_DIRECTORY
 from seamless_stream.models.registry import load_model
 from seamless_stream.models.seamless_m4t.model import SeamlessM4T
 from tools.phrasebook import rooms
 from tools.phrasebook.corpus import DEFAULT_WORK
 from tools.phrasebook.evaluate import Evaluation, Item, human, plain, spoken
 from tools.phrasebook.human import FOLDERS
-from tools.phrasebook.recipe import BUNDLED
 
 BOUNDS = (-0.3, -0.4, -0.45, -0.5, -0.6, -0.8)
 NOISES = {"noise": rooms.noise, "music": rooms.music}
@@ -52,7 +52,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--work", type=Path, default=DEFAULT_WORK)
-    parser.add_argument("--model", type=Path, default=BUNDLED)
+    parser.add_argument("--model", type=Path, default=PHRASEBOOK_DIRECTORY)
     parser.add_argument("--clips", type=int, default=60, help="of each kind and language")
     options = parser.parse_args()
     torch.set_num_threads(1)

@@ -5,14 +5,14 @@ import sys
 
 import pytest
 
+from seamless_stream.models.checkpoint import PHRASEBOOK_DIRECTORY
 from tools.phrasebook import build
 from tools.phrasebook.build import REHEARSAL, Scale, stages
-from tools.phrasebook.recipe import BUNDLED
 
 
 @pytest.mark.parametrize("scale", [Scale(), REHEARSAL], ids=["full", "rehearsal"])
 def test_every_stage_is_a_program_of_the_phrasebook(scale: Scale) -> None:
-    names = [stage[0] for stage in stages(scale, BUNDLED)]
+    names = [stage[0] for stage in stages(scale, PHRASEBOOK_DIRECTORY)]
     assert names[0] == "needs" and names[-3:] == ["export", "evaluate", "card"]
     assert all(importlib.util.find_spec(f"tools.phrasebook.{name}") for name in names)
 
@@ -20,7 +20,7 @@ def test_every_stage_is_a_program_of_the_phrasebook(scale: Scale) -> None:
 def test_a_rehearsal_trains_with_discriminators_too() -> None:
     for scale in (Scale(), REHEARSAL):
         assert scale.warm_minutes < scale.vocoder_minutes
-    [first, _] = [stage for stage in stages(REHEARSAL, BUNDLED) if stage[0] == "train_vocoder"]
+    [first, _] = [stage for stage in stages(REHEARSAL, PHRASEBOOK_DIRECTORY) if stage[0] == "train_vocoder"]
     assert first[first.index("--warm-minutes") + 1] == "0.2"
 
 

@@ -6,8 +6,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from seamless_stream.models.checkpoint import PHRASEBOOK_DIRECTORY
 from tools.phrasebook.earlier import Earlier
-from tools.phrasebook.recipe import BUNDLED, LANGUAGES, NUM_PIECES, OFFSET, Text
+from tools.phrasebook.recipe import LANGUAGES, NUM_PIECES, OFFSET, Text
 from tools.phrasebook.train import make_tokenizer
 from tools.phrasebook.train_t2u import FREE_UNITS, Wanted, character_table
 from tools.phrasebook.train_t2u import Trainer as UnitTrainer
@@ -25,7 +26,7 @@ WORDS = {
 
 @pytest.fixture(scope="module")
 def earlier() -> Earlier:
-    return Earlier(BUNDLED)
+    return Earlier(PHRASEBOOK_DIRECTORY)
 
 
 @pytest.fixture

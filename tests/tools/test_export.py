@@ -5,11 +5,11 @@ from pathlib import Path
 
 import torch
 
-from seamless_stream.models.checkpoint import resolve
+from seamless_stream.models.checkpoint import PHRASEBOOK_DIRECTORY, resolve
 from seamless_stream.models.seamless_m4t.model import capabilities
 from tools.phrasebook.earlier import Earlier
 from tools.phrasebook.export import SPEAKERS, with_one_voice, write
-from tools.phrasebook.recipe import BUNDLED, CONFIG, LANGUAGES, Text
+from tools.phrasebook.recipe import CONFIG, LANGUAGES, Text
 from tools.phrasebook.run_log import LOG_FILE, note_start
 from tools.phrasebook.train import make_tokenizer
 from tools.phrasebook.trainer import Trainer
@@ -27,7 +27,7 @@ def test_the_main_network_alone_is_a_checkpoint_that_training_goes_on_from(tmp_p
     folder.mkdir()
     words = ["".join(random.Random(i).choices("bcdéfgühijß", k=8)) for i in range(600)]
     texts = [{"text": {"eng": "A.", "spa": "A.", "fra": word, "deu": word}} for word in words]
-    make_tokenizer(folder / "sentencepiece.bpe.model", texts, Earlier(BUNDLED))
+    make_tokenizer(folder / "sentencepiece.bpe.model", texts, Earlier(PHRASEBOOK_DIRECTORY))
     trainer = Trainer(Text(folder / "sentencepiece.bpe.model"), torch.device("cpu"))
     trainer.save(folder)
     (folder / LOG_FILE).write_text("step,seconds\n10,60\n")

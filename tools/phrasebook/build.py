@@ -13,8 +13,8 @@ import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from seamless_stream.models.checkpoint import PHRASEBOOK_DIRECTORY
 from tools.phrasebook.corpus import DEFAULT_WORK
-from tools.phrasebook.recipe import BUNDLED
 
 SETS = ("target", "train1", "seen", "unseen", "target_heldout", "train2", "answers", "train3")
 MINUTES = ("vocoder_minutes", "guessed_minutes", "t2u_minutes")  # that can be chosen
@@ -91,7 +91,7 @@ def main() -> None:
     chosen = {name: value for name in ("steps", *MINUTES) if (value := getattr(options, name)) is not None}
     if options.rehearse and (chosen or options.output):
         parser.error("--rehearse has its own steps, minutes and output: leave these options out")
-    scale, work, output = replace(standard, **chosen), options.work, options.output or BUNDLED
+    scale, work, output = replace(standard, **chosen), options.work, options.output or PHRASEBOOK_DIRECTORY
     if options.rehearse:
         scale, work = REHEARSAL, work / "rehearsal"
         output = work / "checkpoint"

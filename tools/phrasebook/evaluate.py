@@ -27,14 +27,14 @@ import torch
 
 from seamless_stream.engine.decoding import Decoded, decode, source_score
 from seamless_stream.models.base import EncoderOutput
-from seamless_stream.models.checkpoint import resolve
+from seamless_stream.models.checkpoint import PHRASEBOOK_DIRECTORY, resolve
 from seamless_stream.models.registry import load_model
 from seamless_stream.models.seamless_m4t.model import SeamlessM4T
 from seamless_stream.settings import DecodingSettings
 from tools.phrasebook.corpus import DEFAULT_WORK
 from tools.phrasebook.files import write_text
 from tools.phrasebook.human import FOLDERS, missing_packages, spoken_words
-from tools.phrasebook.recipe import BUNDLED, read_phrases
+from tools.phrasebook.recipe import read_phrases
 from tools.phrasebook.shards import ClipSet, read_index
 
 PAIRS = ("eng-spa", "eng-fra", "eng-deu", "spa-fra")
@@ -226,7 +226,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--work", type=Path, default=DEFAULT_WORK)
-    parser.add_argument("--model", type=Path, default=BUNDLED)
+    parser.add_argument("--model", type=Path, default=PHRASEBOOK_DIRECTORY)
     parser.add_argument("--parts", nargs="+", choices=tuple(ROWS), default=list(ROWS))
     parser.add_argument("--limit", type=int, default=300, help="clips per set")
     parser.add_argument(

@@ -21,13 +21,13 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from seamless_stream.models.checkpoint import ALIGNMENT_FILE
+from seamless_stream.models.checkpoint import ALIGNMENT_FILE, PHRASEBOOK_DIRECTORY
 from seamless_stream.models.seamless_m4t.config import ONLY_V1, SPECIAL_UNITS, SeamlessM4TConfig
 from seamless_stream.models.seamless_m4t.network import Network
 from seamless_stream.models.seamless_m4t.weights import to_theirs
 from tools.phrasebook.corpus import DEFAULT_WORK
 from tools.phrasebook.prefixes import HEADS
-from tools.phrasebook.recipe import BUNDLED, CONFIG, LANGUAGES, OFFSET, Text, with_speech
+from tools.phrasebook.recipe import CONFIG, LANGUAGES, OFFSET, Text, with_speech
 from tools.phrasebook.run_log import RECORD_FILE, record
 from tools.phrasebook.train_vocoder import SPEAKER
 from tools.phrasebook.units import keep
@@ -190,7 +190,7 @@ def main() -> None:
     parser.add_argument("--text-only", action="store_true", help="the main network alone")
     options = parser.parse_args()
     write(options.output, options.work, text_only=options.text_only)
-    if options.output.resolve() == BUNDLED and not options.text_only:
+    if options.output.resolve() == PHRASEBOOK_DIRECTORY.resolve() and not options.text_only:
         keep(options.work)
 
 

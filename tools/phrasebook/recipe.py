@@ -13,7 +13,6 @@ import sentencepiece
 
 from seamless_stream.models.seamless_m4t.config import SeamlessM4TConfig
 
-BUNDLED = Path(__file__).parents[2] / "seamless_stream" / "checkpoints" / "phrasebook"
 LANGUAGES = ("eng", "spa", "fra", "deu")  # in the order of their ids
 NUM_PIECES = 1200  # 15 to 17 a sentence in each language, as 700 gave for the first two
 OFFSET = 1  # token id = sentencepiece id + 1
